@@ -1,0 +1,85 @@
+"""Step 3: where a token is, as a 2D sine embedding of the map and a learned position of each query.
+
+Source: Carion et al. 2020, section 3.2 and appendix A.4; Vaswani et al. 2017, section 3.5.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .inputs import check_padding_mask
+from .step2_queries_and_heads import Step2
+
+
+class PositionEmbedding2D(nn.Module):
+    """Sine and cosine of y (first half of the channels) and x (second half), both in 0..2 pi.
+
+    Args:
+        emb_dim: D, a multiple of 4.
+        temperature: ratio of the longest wavelength to the shortest, nearly.
+
+    Raises:
+        ValueError: `emb_dim` is no multiple of 4.
+    """
+
+    def __init__(self, emb_dim: int = 256, temperature: float = 10000.0):
+        super().__init__()
+        if emb_dim % 4:
+            raise ValueError(
+                f"emb_dim: expected a multiple of 4 (sine and cosine of y and x), found {emb_dim}"
+            )
+        self.emb_dim, self.temperature = emb_dim, temperature
+
+    def forward(self, features: Tensor, padding_mask: Tensor | None = None) -> Tensor:
+        """Map [B, C, H', W'], mask [B, H', W'] (True on padding) -> embedding [B, D, H', W']."""
+        batch, _, height, width = features.shape
+        dtype = torch.promote_types(features.dtype, torch.float32)
+        if padding_mask is None:
+            padding_mask = torch.zeros(
+                batch, height, width, dtype=torch.bool, device=features.device
+            )
+        inside = (~padding_mask).to(dtype)
+        y, x = inside.cumsum(1), inside.cumsum(2)  # [B, H', W'], counted from 1
+        y = 2 * math.pi * y / (y[:, -1:, :] + 1e-6)
+        x = 2 * math.pi * x / (x[:, :, -1:] + 1e-6)
+        exponent = (
+            torch.arange(self.emb_dim // 4, dtype=dtype, device=features.device) * 4 / self.emb_dim
+        )
+        period = self.temperature**exponent  # [D/4]
+        angles = torch.stack((y, x), -1)[..., None] / period  # [B, H', W', 2, D/4]
+        waves = torch.stack((angles.sin(), angles.cos()), -1)  # [B, H', W', 2, D/4, 2]
+        return waves.flatten(3).permute(0, 3, 1, 2).to(features.dtype)  # [B, D, H', W']
+
+
+class Step3(Step2):
+    """Adds to the context where each cell of the map and each query is. Attention will read it.
+
+    Args:
+        temperature: of the sine embedding.
+        **kwargs: arguments of the steps before.
+    """
+
+    def __init__(self, temperature: float = 10000.0, **kwargs):
+        super().__init__(**kwargs)
+        self.position_embedding = PositionEmbedding2D(self.emb_dim, temperature)
+        self.query_pos = nn.Parameter(torch.randn_like(self.queries))
+
+    def forward(self, images: Tensor, padding_mask: Tensor | None = None) -> dict[str, Tensor]:
+        """As before; `padding_mask` [B, H, W] is True on padding, and None where there is none."""
+        return super().forward(images, padding_mask=padding_mask)
+
+    def encode(self, images: Tensor, padding_mask: Tensor | None = None) -> dict[str, Tensor]:
+        """Adds `pos_emb` [B, D, H', W'], `query_pos` [N, D], and the mask where one is given."""
+        context = super().encode(images)
+        if padding_mask is not None:
+            check_padding_mask(padding_mask, images)
+            size = context["features"].shape[-2:]
+            padding_mask = F.interpolate(padding_mask[None].float(), size=size).bool()[
+                0
+            ]  # [B, H', W']
+            context["padding_mask"] = padding_mask
+        context["pos_emb"] = self.position_embedding(context["features"], padding_mask)
+        context["query_pos"] = self.query_pos
+        return context

@@ -1,0 +1,32 @@
+"""Step 6: predictions of every decoder layer, so that each layer can be told how far off it is.
+
+Source: Carion et al. 2020, section 3.2 ("Auxiliary decoding losses").
+"""
+
+import torch
+from torch import Tensor
+
+from .step5_decoder import Step5, TransformerDecoder
+
+
+class TransformerDecoderWithIntermediates(TransformerDecoder):
+    """The same decoder, which hands out the state of every layer, each through the final norm."""
+
+    def collect(self, states: list[Tensor]) -> Tensor:
+        """L states [B, N, D] -> [L, B, N, D]."""
+        return self.norm(torch.stack(states))
+
+
+class Step6(Step5):
+    """The shared heads read every layer; all but the last become `aux_outputs`."""
+
+    decoder_class = TransformerDecoderWithIntermediates
+
+    def predict(self, hidden: Tensor) -> dict[str, Tensor | list[dict[str, Tensor]]]:
+        """Hidden states [L, B, N, D] -> the last layer's predictions, and L-1 `aux_outputs`."""
+        predictions = super().predict(hidden)  # [L, B, N, C+1] and [L, B, N, 4]
+        *aux_outputs, last = (
+            dict(zip(predictions, layer, strict=True))
+            for layer in zip(*predictions.values(), strict=True)
+        )
+        return {**last, "aux_outputs": aux_outputs}

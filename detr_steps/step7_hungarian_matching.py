@@ -1,0 +1,161 @@
+"""Step 7: which query answers for which object, by the cheapest one-to-one assignment.
+
+Sources: Carion et al. 2020, section 3.1 and appendix A.2; Rezatofighi et al. 2019, "Generalized
+Intersection over Union", equation 1; Kuhn 1955, "The Hungarian Method".
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from .inputs import check_finite, check_outputs, check_target_values, check_targets
+from .step6_auxiliary_outputs import Step6
+
+Pairs = tuple[Tensor, Tensor]
+
+
+def box_cxcywh_to_xyxy(boxes: Tensor) -> Tensor:
+    """Boxes [..., 4] (cx, cy, w, h) -> their corners (x1, y1, x2, y2), in the same unit."""
+    centre, size = boxes[..., :2], boxes[..., 2:]
+    return torch.cat((centre - size / 2, centre + size / 2), -1)
+
+
+def box_area(boxes: Tensor) -> Tensor:
+    """Corners [..., 4] -> area [...], 0 where the corners are crossed."""
+    width, height = (boxes[..., 2:] - boxes[..., :2]).clamp(min=0).unbind(-1)
+    return width * height
+
+
+def intersection_and_union(boxes1: Tensor, boxes2: Tensor) -> Pairs:
+    """Corners [..., N, 4] and [..., M, 4] -> areas of intersection and union, each [..., N, M]."""
+    boxes1, boxes2 = boxes1[..., :, None, :], boxes2[..., None, :, :]
+    top_left = torch.maximum(boxes1[..., :2], boxes2[..., :2])  # [..., N, M, 2]
+    bottom_right = torch.minimum(boxes1[..., 2:], boxes2[..., 2:])  # [..., N, M, 2]
+    intersection = box_area(torch.cat((top_left, bottom_right), -1))  # [..., N, M]
+    return intersection, box_area(boxes1) + box_area(boxes2) - intersection
+
+
+def ratio(part: Tensor, whole: Tensor) -> Tensor:
+    """part / whole, 0 where both are 0, as for two boxes without area."""
+    return part / whole.clamp(min=torch.finfo(whole.dtype).tiny)
+
+
+def box_iou(boxes1: Tensor, boxes2: Tensor) -> Tensor:
+    """IoU of all pairs: corners [..., N, 4] and [..., M, 4] -> [..., N, M] in 0..1."""
+    return ratio(*intersection_and_union(boxes1, boxes2))
+
+
+def generalized_box_iou(boxes1: Tensor, boxes2: Tensor) -> Tensor:
+    """GIoU of all pairs: corners [..., N, 4] and [..., M, 4] -> [..., N, M] in -1..1.
+
+    GIoU = IoU - (hull - union) / hull, where the hull is the smallest box around both.
+    """
+    intersection, union = intersection_and_union(boxes1, boxes2)
+    boxes1, boxes2 = boxes1[..., :, None, :], boxes2[..., None, :, :]
+    top_left = torch.minimum(boxes1[..., :2], boxes2[..., :2])  # [..., N, M, 2]
+    bottom_right = torch.maximum(boxes1[..., 2:], boxes2[..., 2:])  # [..., N, M, 2]
+    hull = box_area(torch.cat((top_left, bottom_right), -1))  # [..., N, M]
+    return ratio(intersection, union) - ratio(hull - union, hull)
+
+
+def to_host(*tensors: Tensor) -> list[Tensor]:
+    """Copies all tensors, which share one float dtype, to the CPU in one transfer."""
+    flat = torch.cat([tensor.flatten() for tensor in tensors]).cpu()
+    parts = flat.split([tensor.numel() for tensor in tensors])
+    return [part.view(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]
+
+
+class Step7(Step6):
+    """Matches queries and objects one to one; a query that is left over stands for "no object".
+
+    Args:
+        cost_class: weight of minus the probability of the object's class.
+        cost_bbox: weight of the L1 distance of the boxes (cx, cy, w, h).
+        cost_giou: weight of minus their GIoU.
+        **kwargs: arguments of the steps before.
+    """
+
+    def __init__(
+        self, cost_class: float = 2.0, cost_bbox: float = 5.0, cost_giou: float = 2.0, **kwargs
+    ):
+        super().__init__(**kwargs)
+        self.cost_class, self.cost_bbox, self.cost_giou = cost_class, cost_bbox, cost_giou
+
+    def match(
+        self, outputs: Mapping[str, Tensor], targets: Sequence[Mapping[str, Tensor]]
+    ) -> list[Pairs]:
+        """Matches the last layer's predictions.
+
+        Args:
+            outputs: what `forward` returns: class_logits [B, N, C+1] and bbox_pred [B, N, 4].
+            targets: B dicts, labels int64 [M] in 0..C-1 and boxes [M, 4] as (cx, cy, w, h) in 0..1.
+
+        Returns:
+            For each image (query index [M], target index [M]), int64, on the CPU, sorted by query.
+
+        Raises:
+            TypeError, ValueError: an output or a target is not as above, or an image has more
+                objects than there are queries.
+        """
+        check_outputs(outputs, self.num_classes)
+        class_logits, bbox_pred = outputs["class_logits"][None], outputs["bbox_pred"][None]
+        return self.match_layers(class_logits, bbox_pred, targets)[0]
+
+    @torch.no_grad()
+    def match_layers(
+        self, class_logits: Tensor, bbox_pred: Tensor, targets: Sequence[Mapping[str, Tensor]]
+    ) -> list[list[Pairs]]:
+        """[L, B, N, C+1] and [L, B, N, 4] -> pairs of each layer and image, by one host copy."""
+        check_targets(targets, *class_logits.shape[1:3])
+        dtype = torch.promote_types(class_logits.dtype, torch.float32)
+        class_logits, bbox_pred = class_logits.to(dtype), bbox_pred.to(dtype)
+        labels, boxes = self.pad_targets(targets, bbox_pred)  # [B, M] and [B, M, 4]
+        cost, *rest = to_host(
+            self.pair_costs(class_logits, bbox_pred, labels, boxes),
+            labels.to(dtype),
+            boxes,
+            class_logits.isfinite().flatten(2).all(-1).to(dtype),
+            bbox_pred.isfinite().flatten(2).all(-1).to(dtype),
+        )
+        sizes = [len(target["labels"]) for target in targets]
+        labels, boxes = (
+            [row[:size] for row, size in zip(rows, sizes, strict=True)] for rows in rest[:2]
+        )
+        check_target_values(labels, boxes, self.num_classes)
+        check_finite(class_logits=rest[2], bbox_pred=rest[3])
+        return [
+            [self.assign(image[:, :size]) for image, size in zip(layer, sizes, strict=True)]
+            for layer in cost
+        ]
+
+    def pair_costs(
+        self, class_logits: Tensor, bbox_pred: Tensor, labels: Tensor, boxes: Tensor
+    ) -> Tensor:
+        """Cost of every query for every object of its own image: [L, B, N, M], lower is better."""
+        prob = class_logits.softmax(-1)  # [L, B, N, C+1]
+        columns = labels.clamp(0, self.num_classes)[:, None].expand(
+            *prob.shape[:3], -1
+        )  # [L, B, N, M]
+        l1 = torch.cdist(bbox_pred, boxes.expand(len(bbox_pred), -1, -1, -1), p=1)  # [L, B, N, M]
+        giou = generalized_box_iou(
+            box_cxcywh_to_xyxy(bbox_pred), box_cxcywh_to_xyxy(boxes)
+        )  # [L, B, N, M]
+        return (
+            self.cost_bbox * l1 - self.cost_class * prob.gather(-1, columns) - self.cost_giou * giou
+        )
+
+    @staticmethod
+    def pad_targets(targets: Sequence[Mapping[str, Tensor]], like: Tensor) -> Pairs:
+        """Labels [B, M] and boxes [B, M, 4] of the batch, filled up with zeros to the largest M."""
+        labels = pad_sequence([target["labels"] for target in targets], batch_first=True)
+        boxes = pad_sequence([target["boxes"] for target in targets], batch_first=True)
+        return labels.to(like.device), boxes.to(like)
+
+    @staticmethod
+    def assign(cost: Tensor) -> Pairs:
+        """Cost [N, M] -> the cheapest one-to-one assignment: query index [M], target index [M]."""
+        query, target = linear_sum_assignment(cost)
+        return torch.from_numpy(query), torch.from_numpy(target)

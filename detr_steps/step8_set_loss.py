@@ -1,0 +1,116 @@
+"""Step 8: the loss of a set, which makes the model DETR.
+
+Source: Carion et al. 2020, section 3.1 (equation 2) and appendix A.2.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor
+
+from .inputs import check_outputs
+from .step7_hungarian_matching import Step7, box_cxcywh_to_xyxy, generalized_box_iou
+
+
+def giou_loss(boxes1: Tensor, boxes2: Tensor) -> Tensor:
+    """1 - GIoU, pair by pair: corners [..., 4] and [..., 4] -> [...] in 0..2."""
+    return 1 - generalized_box_iou(boxes1[..., None, :], boxes2[..., None, :])[..., 0, 0]
+
+
+def mean_over_processes(count: int, like: Tensor) -> Tensor:
+    """The mean of `count` over all processes, at least 1, as a scalar on the device of `like`."""
+    mean = torch.tensor(count, dtype=like.dtype, device=like.device)
+    if dist.is_available() and dist.is_initialized():
+        dist.all_reduce(mean)
+        mean /= dist.get_world_size()
+    return mean.clamp(min=1)
+
+
+class Step8(Step7):
+    """DETR: adds the loss over all decoder layers.
+
+    Args:
+        w_class: weight of the cross-entropy, over all queries.
+        w_bbox: weight of the L1 distance of the boxes (cx, cy, w, h), over matched queries.
+        w_giou: weight of 1 - GIoU, over matched queries.
+        no_object_weight: weight of the class "no object" inside the cross-entropy.
+        **kwargs: arguments of the steps before.
+    """
+
+    def __init__(
+        self,
+        w_class: float = 2.0,
+        w_bbox: float = 5.0,
+        w_giou: float = 2.0,
+        no_object_weight: float = 0.1,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.w_class, self.w_bbox, self.w_giou = w_class, w_bbox, w_giou
+        class_weight = torch.ones(self.num_classes + 1)
+        class_weight[-1] = no_object_weight
+        self.register_buffer("class_weight", class_weight, persistent=False)
+
+    def compute_loss(
+        self, outputs: Mapping[str, Tensor], targets: Sequence[Mapping[str, Tensor]]
+    ) -> Tensor:
+        """The weighted sum of `loss_terms` over all decoder layers: a scalar.
+
+        Arguments and errors are those of `match`. An image without objects is valid, and so is a
+        whole batch without any.
+        """
+        terms = self.loss_terms(outputs, targets)
+        weighted = (
+            self.w_class * terms["class"]
+            + self.w_bbox * terms["bbox"]
+            + self.w_giou * terms["giou"]
+        )
+        return weighted.sum()
+
+    def loss_terms(
+        self, outputs: Mapping[str, Tensor], targets: Sequence[Mapping[str, Tensor]]
+    ) -> dict[str, Tensor]:
+        """The terms "class", "bbox" and "giou" before their weights, each [L], last layer last."""
+        layers = [*outputs.get("aux_outputs", []), outputs]
+        for layer in layers:
+            check_outputs(layer, self.num_classes)
+        dtype = torch.promote_types(outputs["class_logits"].dtype, torch.float32)
+        class_logits = torch.stack([layer["class_logits"] for layer in layers]).to(
+            dtype
+        )  # [L, B, N, C+1]
+        bbox_pred = torch.stack([layer["bbox_pred"] for layer in layers]).to(dtype)  # [L, B, N, 4]
+
+        pairs = self.match_layers(class_logits, bbox_pred, targets)
+        matched = [
+            torch.stack(
+                (torch.full_like(query, layer), torch.full_like(query, image), query, target)
+            )
+            for layer, images in enumerate(pairs)
+            for image, (query, target) in enumerate(images)
+        ]
+        layer, image, query, target = torch.cat(matched, 1).to(
+            bbox_pred.device
+        )  # [L * objects] each
+        labels, boxes = self.pad_targets(targets, bbox_pred)  # [B, M] and [B, M, 4]
+        predicted, wanted = bbox_pred[layer, image, query], boxes[image, target]  # [L * objects, 4]
+
+        classes = torch.full_like(
+            class_logits[..., 0], self.num_classes, dtype=torch.int64
+        )  # [L, B, N]
+        classes[layer, image, query] = labels[image, target]
+        weight = self.class_weight.to(dtype)
+        nll = F.cross_entropy(
+            class_logits.flatten(0, 2), classes.flatten(), weight, reduction="none"
+        )
+        l1 = (predicted - wanted).abs().sum(-1)
+        giou = giou_loss(box_cxcywh_to_xyxy(predicted), box_cxcywh_to_xyxy(wanted))
+
+        objects = sum(len(target["labels"]) for target in targets)
+        num_boxes = mean_over_processes(objects, bbox_pred)
+        return {
+            "class": nll.view(len(layers), -1).sum(1) / weight[classes].flatten(1).sum(1),
+            "bbox": l1.view(len(layers), objects).sum(1) / num_boxes,
+            "giou": giou.view(len(layers), objects).sum(1) / num_boxes,
+        }

@@ -1,0 +1,115 @@
+"""The official DETR's weights in Step8.
+
+Two things are this series' own, and are set so that they change nothing: the FPN's 3x3 convolution
+becomes the identity, and the content queries become zeros.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torchvision.ops.misc import FrozenBatchNorm2d
+
+from ..step8_set_loss import Step8
+
+OFFICIAL_NAMES = (  # ours -> official
+    (r"^backbone\.", "backbone.0.body."),
+    (r"^fpn\.lateral\.p5\.", "input_proj."),
+    (r"^query_pos$", "query_embed.weight"),
+    (r"^encoder\.", "transformer.encoder.layers."),
+    (r"^decoder\.", "transformer.decoder."),
+    (r"^class_head\.", "class_embed."),
+    (r"^bbox_head\.0\.", "bbox_embed.layers.0."),
+    (r"^bbox_head\.2\.", "bbox_embed.layers.1."),
+    (r"^bbox_head\.4\.", "bbox_embed.layers.2."),
+)
+
+
+class LoadedKeys(NamedTuple):
+    """The names that did not take part, as `torch.nn.Module.load_state_dict` returns them."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+
+def official_name(name: str) -> str | None:
+    """The official name of one of Step8's tensors, or None for the three that DETR lacks."""
+    for pattern, replacement in OFFICIAL_NAMES:
+        renamed, count = re.subn(pattern, replacement, name)
+        if count:
+            return renamed
+    return None
+
+
+def freeze_batch_norm(module: nn.Module) -> None:
+    """Replaces, in place, every batch norm in `module` by a frozen one with the same numbers."""
+    for name, child in module.named_children():
+        if isinstance(child, nn.BatchNorm2d):
+            frozen = FrozenBatchNorm2d(child.num_features, eps=child.eps)
+            frozen.load_state_dict(child.state_dict())
+            setattr(module, name, frozen.to(child.weight))
+        else:
+            freeze_batch_norm(child)
+
+
+def load_official(model: Step8, state_dict: Mapping) -> LoadedKeys:
+    """Loads the official DETR's weights into `model`, in place: it now computes what DETR computes.
+
+    Batch norm becomes frozen, as DETR trains it. The three tensors that DETR does not have are set
+    to the identity and to zero, and are frozen too, so that the model stays DETR as it trains on.
+
+    Args:
+        model: a Step8 of the official sizes: `Step8(num_classes=91, dim_feedforward=2048,
+            cost_class=1.0, w_class=1.0)`, with `backbone="resnet101"` and `dilation=True` for the
+            variants.
+        state_dict: names to tensors, bare or as {"model": ...} in the released files.
+
+    Returns:
+        `missing_keys`, the three names of `model` that DETR lacks; `unexpected_keys`, empty.
+
+    Raises:
+        TypeError: `model` is no Step8, or `state_dict` does not map names to tensors.
+        ValueError: a tensor is missing, unexpected or of the wrong shape. All such are named, and
+            nothing is loaded.
+    """
+    if not isinstance(model, Step8):
+        raise TypeError(f"model: expected a Step8, found {type(model).__name__}")
+    if isinstance(state_dict, Mapping) and isinstance(state_dict.get("model"), Mapping):
+        state_dict = state_dict["model"]
+    if not isinstance(state_dict, Mapping) or not all(
+        isinstance(value, Tensor) for value in state_dict.values()
+    ):
+        raise TypeError('state_dict: expected names mapped to tensors, bare or as {"model": ...}')
+
+    ours = {
+        name: value
+        for name, value in model.state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }
+    wanted = {official: name for name in ours if (official := official_name(name)) is not None}
+    problems = [f"missing {name}" for name in wanted if name not in state_dict]
+    problems += [f"unexpected {name}" for name in state_dict if name not in wanted]
+    problems += [
+        f"{name}: expected {list(ours[wanted[name]].shape)}, found {list(state_dict[name].shape)}"
+        for name in wanted
+        if name in state_dict and state_dict[name].shape != ours[wanted[name]].shape
+    ]
+    if problems:
+        raise ValueError(
+            f"state_dict: {len(problems)} tensors do not fit the model:\n  " + "\n  ".join(problems)
+        )
+
+    freeze_batch_norm(model.backbone)
+    model.load_state_dict(
+        {name: state_dict[official] for official, name in wanted.items()}, strict=False
+    )
+    own = [name for name in ours if name not in wanted.values()]
+    with torch.no_grad():
+        nn.init.dirac_(model.fpn.output["p5"].weight)
+        nn.init.zeros_(model.fpn.output["p5"].bias)
+        nn.init.zeros_(model.queries)
+    for name in own:
+        model.get_parameter(name).requires_grad_(False)
+    return LoadedKeys(own, [])

@@ -1,0 +1,111 @@
+"""The official DETR as `transformers` holds it, under the official names, for the parity tests."""
+
+import re
+
+import torch
+from transformers import DetrConfig, DetrForObjectDetection, ResNetConfig
+from transformers.loss.loss_for_object_detection import HungarianMatcher, ImageLoss
+
+# transformers -> official; a name is rewritten by every pattern that it matches
+NAMES = (
+    (r"^class_labels_classifier\.", "class_embed."),
+    (r"^bbox_predictor\.", "bbox_embed."),
+    (r"^model\.query_position_embeddings\.", "query_embed."),
+    (r"^model\.input_projection\.", "input_proj."),
+    (r"^model\.(encoder|decoder)\.", r"transformer.\1."),
+    (r"decoder\.layernorm\.", "decoder.norm."),
+    (r"\.o_proj\.", ".out_proj."),
+    (r"\.encoder_attn\.", ".multihead_attn."),
+    (r"\.mlp\.fc(\d)\.", r".linear\1."),
+    (r"\.self_attn_layer_norm\.", ".norm1."),
+    (r"\.encoder_attn_layer_norm\.", ".norm2."),
+    (r"(encoder\.layers\.\d+)\.final_layer_norm\.", r"\1.norm2."),
+    (r"(decoder\.layers\.\d+)\.final_layer_norm\.", r"\1.norm3."),
+    (r"^model\.backbone\.model\.", "backbone.0.body."),
+    (r"body\.embedder\.embedder\.convolution\.", "body.conv1."),
+    (r"body\.embedder\.embedder\.normalization\.", "body.bn1."),
+    (r"\.shortcut\.convolution\.", ".downsample.0."),
+    (r"\.shortcut\.normalization\.", ".downsample.1."),
+)
+STAGE = re.compile(r"body\.encoder\.stages\.(\d)\.layers\.(\d+)\.")
+BLOCK = re.compile(r"\.layer\.(\d)\.(convolution|normalization)\.")
+
+
+def official_names(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Renames tensors or gradients of `DetrForObjectDetection`; joins q, k and v."""
+    renamed = {}
+    for name, tensor in tensors.items():
+        for pattern, replacement in NAMES:
+            name = re.sub(pattern, replacement, name)
+        name = STAGE.sub(lambda m: f"body.layer{int(m[1]) + 1}.{m[2]}.", name)
+        name = BLOCK.sub(lambda m: f".{'conv' if m[2][0] == 'c' else 'bn'}{int(m[1]) + 1}.", name)
+        renamed[name] = tensor
+    for name in [name for name in renamed if ".q_proj." in name]:
+        parts = [renamed.pop(name.replace(".q_proj.", f".{part}_proj.")) for part in "qkv"]
+        renamed[name.replace(".q_proj.", ".in_proj_")] = torch.cat(parts)
+    return renamed
+
+
+def random_detr(layer_type: str, **changes) -> DetrForObjectDetection:
+    """A small random DETR in float64, batch-norm statistics included, in evaluation mode."""
+    hidden_sizes = {"bottleneck": [256, 512, 1024, 2048], "basic": [64, 128, 256, 512]}[layer_type]
+    config = DetrConfig(
+        use_timm_backbone=False,
+        backbone_config=ResNetConfig(
+            embedding_size=64,
+            hidden_sizes=hidden_sizes,
+            depths=[1, 1, 1, 1],
+            layer_type=layer_type,
+            out_features=["stage4"],
+        ),
+        num_queries=12,
+        d_model=32,
+        encoder_layers=2,
+        decoder_layers=3,
+        encoder_attention_heads=4,
+        decoder_attention_heads=4,
+        encoder_ffn_dim=48,
+        decoder_ffn_dim=48,
+        num_labels=7,
+        **changes,
+    )
+    config._attn_implementation = "eager"
+    detr = DetrForObjectDetection(config).double().eval().requires_grad_(True)
+    with torch.no_grad():
+        for tensor in [*detr.parameters(), *detr.buffers()]:
+            if tensor.dim() == 1:
+                tensor += 0.5 * torch.rand_like(tensor) - 0.25
+        detr.model.query_position_embeddings.weight.normal_()
+    return detr
+
+
+def all_layers(detr: DetrForObjectDetection, pixel_values, pixel_mask=None):
+    """Logits [L, B, N, C+1] and boxes [L, B, N, 4] of every layer, as the official DETR makes them.
+
+    `auxiliary_loss=True` of transformers hands each normed state on to the next layer, which the
+    official decoder does not do; so the states are read off the layers, and each is normed here.
+    """
+    states = []
+    hooks = [
+        layer.register_forward_hook(lambda module, inputs, output: states.append(output))
+        for layer in detr.model.decoder.layers
+    ]
+    output = detr(pixel_values, pixel_mask=pixel_mask)
+    for hook in hooks:
+        hook.remove()
+    hidden = detr.model.decoder.layernorm(torch.stack(states))
+    logits, boxes = detr.class_labels_classifier(hidden), detr.bbox_predictor(hidden).sigmoid()
+    torch.testing.assert_close(logits[-1], output.logits, rtol=0, atol=1e-12)
+    torch.testing.assert_close(boxes[-1], output.pred_boxes, rtol=0, atol=1e-12)
+    return logits, boxes
+
+
+def official_loss(logits, boxes, targets, num_classes: int) -> torch.Tensor:
+    """DETR's loss of all layers [L, B, N, C+1] and [L, B, N, 4], by transformers' criterion."""
+    layers = [{"logits": a, "pred_boxes": b} for a, b in zip(logits, boxes, strict=True)]
+    matcher = HungarianMatcher(class_cost=1, bbox_cost=5, giou_cost=2)
+    criterion = ImageLoss(matcher, num_classes, eos_coef=0.1, losses=["labels", "boxes"])
+    labels = [{"class_labels": t["labels"], "boxes": t["boxes"]} for t in targets]
+    terms = criterion.to(logits)({**layers[-1], "auxiliary_outputs": layers[:-1]}, labels)
+    weights = {"ce": 1, "bbox": 5, "giou": 2}
+    return sum(weights[name.split("_")[1]] * term for name, term in terms.items() if "loss" in name)
