@@ -146,38 +146,35 @@ def check_targets(
             )
 
 
-def check_target_values(
-    labels: Sequence[Tensor], boxes: Sequence[Tensor], num_classes: int
-) -> None:
-    """Each image (on the host): labels [M] in 0..C-1, boxes [M, 4] as (cx, cy, w, h) in 0..1."""
-    for i, (image_labels, image_boxes) in enumerate(zip(labels, boxes, strict=True)):
-        wrong = (image_labels < 0) | (image_labels >= num_classes)
-        if wrong.any():
-            j = int(wrong.nonzero()[0])
-            raise ValueError(
-                f"targets[{i}]['labels'][{j}]: expected a class in 0..{num_classes - 1}, "
-                f"found {int(image_labels[j])}"
-                + (" ('no object')" if image_labels[j] == num_classes else "")
-            )
-        wrong = ~((image_boxes >= -ROUNDING) & (image_boxes <= 1 + ROUNDING)).all(
-            -1
-        )  # catches NaN as well
-        if wrong.any():
-            j = int(wrong.nonzero()[0])
-            pixels = (
-                " (pixels? divide by the image's width and height)"
-                if image_boxes[j].max() > 2
-                else ""
-            )
-            raise ValueError(
-                f"targets[{i}]['boxes'][{j}]: expected (cx, cy, w, h) in 0..1, "
-                f"found {[round(number, 4) for number in image_boxes[j].tolist()]}{pixels}"
-            )
+def check_target_values(labels: Tensor, boxes: Tensor, num_classes: int) -> None:
+    """On the host: labels [B, M] lie in 0..C-1, boxes [B, M, 4] are (cx, cy, w, h) in 0..1.
+
+    The zeros that fill up images with fewer objects are valid as well.
+    """
+    wrong_label = (labels < 0) | (labels >= num_classes)
+    for i, j in wrong_label.nonzero().tolist():
+        found = int(labels[i, j])
+        raise ValueError(
+            f"targets[{i}]['labels'][{j}]: expected a class in 0..{num_classes - 1}, found {found}"
+            + (" ('no object')" if found == num_classes else "")
+        )
+    wrong_box = ~((boxes >= -ROUNDING) & (boxes <= 1 + ROUNDING)).all(-1)  # so that NaN is wrong
+    for i, j in wrong_box.nonzero().tolist():
+        found = [round(number, 4) for number in boxes[i, j].tolist()]
+        raise ValueError(
+            f"targets[{i}]['boxes'][{j}]: expected (cx, cy, w, h) in 0..1, found {found}"
+            + (" (pixels? divide by the image's width and height)" if max(found) > 2 else "")
+        )
 
 
-def check_finite(**finite: Tensor) -> None:
-    """Each prediction (on the host): flags [L, B], nonzero where an image is finite throughout."""
-    for name, flags in finite.items():
+def finite_images(predictions: Tensor) -> Tensor:
+    """[L, B, N, ...] -> flags [L, B] of the same dtype, 1 where an image is finite throughout."""
+    return predictions.isfinite().flatten(2).all(-1).to(predictions.dtype)
+
+
+def check_predictions(class_logits: Tensor, bbox_pred: Tensor) -> None:
+    """The flags of `finite_images` [L, B] for both predictions, on the host, are all 1."""
+    for name, flags in (("class_logits", class_logits), ("bbox_pred", bbox_pred)):
         for layer, image in (flags == 0).nonzero().tolist():
             raise ValueError(
                 f"outputs[{name!r}]: expected finite numbers, found NaN or infinity "

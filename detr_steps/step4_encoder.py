@@ -11,7 +11,7 @@ from .step3_positional_encoding import Step3
 
 
 def init_transformer(module: nn.Module) -> None:
-    """Xavier-uniform for every weight matrix of a transformer (DETR, appendix A.4)."""
+    """Xavier-uniform for every weight matrix of a transformer (DETR, section 4)."""
     for parameter in module.parameters():
         if parameter.dim() > 1:
             nn.init.xavier_uniform_(parameter)

@@ -11,7 +11,13 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from .inputs import check_finite, check_outputs, check_target_values, check_targets
+from .inputs import (
+    check_outputs,
+    check_predictions,
+    check_target_values,
+    check_targets,
+    finite_images,
+)
 from .step6_auxiliary_outputs import Step6
 
 Pairs = tuple[Tensor, Tensor]
@@ -113,19 +119,13 @@ class Step7(Step6):
         dtype = torch.promote_types(class_logits.dtype, torch.float32)
         class_logits, bbox_pred = class_logits.to(dtype), bbox_pred.to(dtype)
         labels, boxes = self.pad_targets(targets, bbox_pred)  # [B, M] and [B, M, 4]
-        cost, *rest = to_host(
-            self.pair_costs(class_logits, bbox_pred, labels, boxes),
-            labels.to(dtype),
-            boxes,
-            class_logits.isfinite().flatten(2).all(-1).to(dtype),
-            bbox_pred.isfinite().flatten(2).all(-1).to(dtype),
-        )
-        sizes = [len(target["labels"]) for target in targets]
-        labels, boxes = (
-            [row[:size] for row, size in zip(rows, sizes, strict=True)] for rows in rest[:2]
-        )
+        cost = self.pair_costs(class_logits, bbox_pred, labels, boxes)  # [L, B, N, M]
+
+        finite = finite_images(class_logits), finite_images(bbox_pred)  # [L, B] each
+        cost, labels, boxes, *finite = to_host(cost, labels.to(dtype), boxes, *finite)
+        check_predictions(*finite)
         check_target_values(labels, boxes, self.num_classes)
-        check_finite(class_logits=rest[2], bbox_pred=rest[3])
+        sizes = [len(target["labels"]) for target in targets]
         return [
             [self.assign(image[:, :size]) for image, size in zip(layer, sizes, strict=True)]
             for layer in cost
@@ -136,16 +136,12 @@ class Step7(Step6):
     ) -> Tensor:
         """Cost of every query for every object of its own image: [L, B, N, M], lower is better."""
         prob = class_logits.softmax(-1)  # [L, B, N, C+1]
-        columns = labels.clamp(0, self.num_classes)[:, None].expand(
-            *prob.shape[:3], -1
-        )  # [L, B, N, M]
+        columns = labels.clamp(0, self.num_classes)[:, None]  # [B, 1, M]
+        prob = prob.gather(-1, columns.expand(*prob.shape[:3], -1))  # [L, B, N, M]
         l1 = torch.cdist(bbox_pred, boxes.expand(len(bbox_pred), -1, -1, -1), p=1)  # [L, B, N, M]
-        giou = generalized_box_iou(
-            box_cxcywh_to_xyxy(bbox_pred), box_cxcywh_to_xyxy(boxes)
-        )  # [L, B, N, M]
-        return (
-            self.cost_bbox * l1 - self.cost_class * prob.gather(-1, columns) - self.cost_giou * giou
-        )
+        corners = box_cxcywh_to_xyxy(bbox_pred), box_cxcywh_to_xyxy(boxes)
+        giou = generalized_box_iou(*corners)  # [L, B, N, M]
+        return self.cost_bbox * l1 - self.cost_class * prob - self.cost_giou * giou
 
     @staticmethod
     def pad_targets(targets: Sequence[Mapping[str, Tensor]], like: Tensor) -> Pairs:

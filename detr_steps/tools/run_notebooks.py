@@ -1,0 +1,102 @@
+"""Executes the notebooks top to bottom: `python -m detr_steps.tools.run_notebooks [--help]`.
+
+Prints progress and the line that each notebook is known by, and writes each as a page of HTML.
+"""
+
+import argparse
+import html
+import re
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbconvert import HTMLExporter
+from nbformat import NotebookNode
+
+CONTRACT_LINE = re.compile(r"Step \d: |Output: class_logits=")
+
+STYLE = ".jp-RenderedMarkdown .highlight * { font-family: var(--jp-code-font-family) }"
+
+
+def execute(notebook: NotebookNode, folder: Path, label: str) -> None:
+    """Runs all cells in a fresh kernel, in place, and reports progress on one line."""
+    cells = sum(cell.cell_type == "code" for cell in notebook.cells)
+    done = 0
+
+    def report(**_) -> None:
+        nonlocal done
+        done += 1
+        end = "\n" if done == cells else "\r" if sys.stdout.isatty() else ""
+        if end:
+            print(f"{label}  cell {done} of {cells}", end=end, flush=True)
+
+    resources = {"metadata": {"path": str(folder)}}
+    NotebookClient(
+        notebook,
+        timeout=600,
+        kernel_name="python3",
+        resources=resources,
+        coalesce_streams=True,
+        extra_arguments=["--log-level=ERROR"],
+        on_cell_executed=report,
+    ).execute()
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+    notebook.metadata.language_info = {"name": "python"}
+
+
+def printed_lines(notebook: NotebookNode) -> list[str]:
+    """The contract lines in a notebook's printed output."""
+    return [
+        line
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+        if output.output_type == "stream" and output.name == "stdout"
+        for line in output.text.splitlines()
+        if CONTRACT_LINE.match(line)
+    ]
+
+
+def to_html(notebook: NotebookNode) -> str:
+    """A page whose pictures have alternative text and whose links lead to the other pages."""
+    page = nbformat.from_dict(notebook)
+    for cell in page.cells:
+        if cell.cell_type == "markdown":
+            cell.source = cell.source.replace(".ipynb)", ".html)")
+        for output in cell.get("outputs", []):
+            png = output.get("data", {}).pop("image/png", None)
+            if png is not None:
+                alt = html.escape(output.metadata["image/png"]["alt"])
+                output.data["text/html"] = f'<img alt="{alt}" src="data:image/png;base64,{png}">'
+    body, _ = HTMLExporter().from_notebook_node(page)
+    return body.replace("</head>", f"<style>{STYLE}</style></head>", 1)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m detr_steps.tools.run_notebooks")
+    parser.add_argument("notebooks", nargs="*", type=Path, help="default: all in notebooks/")
+    parser.add_argument("--out", type=Path, default=Path("build"), help="folder for the pages")
+    parser.add_argument("--save", action="store_true", help="store the outputs in the notebooks")
+    args = parser.parse_args()
+    paths = args.notebooks or sorted(Path("notebooks").glob("Step*.ipynb"))
+    if not paths:
+        parser.error("no notebooks found: run this in the project's folder, or name some")
+    args.out.mkdir(parents=True, exist_ok=True)
+    start = time.perf_counter()
+    for i, path in enumerate(paths, 1):
+        notebook = nbformat.read(path, as_version=4)
+        execute(notebook, path.parent, f"[{i}/{len(paths)}] {path.stem}")
+        for line in printed_lines(notebook):
+            print(f"    {line}")
+        page = args.out / f"{path.stem}.html"
+        page.write_text(to_html(nbformat.from_dict(notebook)), encoding="utf-8")
+        if args.save:
+            nbformat.write(notebook, path)
+    seconds = time.perf_counter() - start
+    print(f"{len(paths)} notebooks in {seconds:.0f} s; the pages are in {args.out}/")
+
+
+if __name__ == "__main__":
+    main()
