@@ -84,7 +84,11 @@ def check_padding_mask(padding_mask: object, images: Tensor) -> None:
 
 
 def check_outputs(outputs: Mapping[str, Tensor], num_classes: int, name: str = "outputs") -> None:
-    """`outputs` holds class_logits [B, N, C+1] and bbox_pred [B, N, 4]."""
+    """`outputs` holds class_logits [B, N, C+1] and bbox_pred [B, N, 4], of the same B and N."""
+    if not isinstance(outputs, Mapping):
+        raise TypeError(
+            f"{name}: expected the dict that forward returns, found {describe(outputs)}"
+        )
     for key, width in (("class_logits", num_classes + 1), ("bbox_pred", 4)):
         if key not in outputs:
             raise ValueError(f"{name}: expected the key {key!r}, found {sorted(outputs)}")
@@ -92,6 +96,12 @@ def check_outputs(outputs: Mapping[str, Tensor], num_classes: int, name: str = "
             raise ValueError(
                 f"{name}[{key!r}]: expected float [B, N, {width}], found {describe(outputs[key])}"
             )
+    class_logits, bbox_pred = outputs["class_logits"], outputs["bbox_pred"]
+    if class_logits.shape[:2] != bbox_pred.shape[:2]:
+        raise ValueError(
+            f"{name}: expected class_logits and bbox_pred of the same B and N, "
+            f"found {describe(class_logits)} and {describe(bbox_pred)}"
+        )
 
 
 def check_targets(

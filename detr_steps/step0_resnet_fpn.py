@@ -106,5 +106,6 @@ class Step0(ResNetFPN):
     """
 
     def forward(self, images: Tensor) -> list[Tensor]:
+        """Images [B, 3, H, W] -> [P2, P3, P4, P5], each [B, D, H/2^i, W/2^i], rounded up."""
         check_images(images)
         return super().forward(images)

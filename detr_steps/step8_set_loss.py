@@ -73,44 +73,42 @@ class Step8(Step7):
         self, outputs: Mapping[str, Tensor], targets: Sequence[Mapping[str, Tensor]]
     ) -> dict[str, Tensor]:
         """The terms "class", "bbox" and "giou" before their weights, each [L], last layer last."""
-        layers = [*outputs.get("aux_outputs", []), outputs]
-        for layer in layers:
-            check_outputs(layer, self.num_classes)
-        dtype = torch.promote_types(outputs["class_logits"].dtype, torch.float32)
-        class_logits = torch.stack([layer["class_logits"] for layer in layers]).to(
-            dtype
-        )  # [L, B, N, C+1]
-        bbox_pred = torch.stack([layer["bbox_pred"] for layer in layers]).to(dtype)  # [L, B, N, 4]
-
+        class_logits, bbox_pred = self.stack_layers(outputs)
         pairs = self.match_layers(class_logits, bbox_pred, targets)
-        matched = [
-            torch.stack(
-                (torch.full_like(query, layer), torch.full_like(query, image), query, target)
-            )
-            for layer, images in enumerate(pairs)
-            for image, (query, target) in enumerate(images)
+        index = [
+            torch.stack((torch.full_like(query, i), torch.full_like(query, j), query, target))
+            for i, images in enumerate(pairs)
+            for j, (query, target) in enumerate(images)
         ]
-        layer, image, query, target = torch.cat(matched, 1).to(
-            bbox_pred.device
-        )  # [L * objects] each
+        index = torch.cat(index, 1).to(bbox_pred.device)  # [4, L * objects]
+        layer, image, query, target = index
         labels, boxes = self.pad_targets(targets, bbox_pred)  # [B, M] and [B, M, 4]
-        predicted, wanted = bbox_pred[layer, image, query], boxes[image, target]  # [L * objects, 4]
 
-        classes = torch.full_like(
-            class_logits[..., 0], self.num_classes, dtype=torch.int64
-        )  # [L, B, N]
-        classes[layer, image, query] = labels[image, target]
-        weight = self.class_weight.to(dtype)
-        nll = F.cross_entropy(
-            class_logits.flatten(0, 2), classes.flatten(), weight, reduction="none"
-        )
+        classes = torch.full(class_logits.shape[:3], self.num_classes, device=labels.device)
+        classes[layer, image, query] = labels[image, target]  # [L, B, N]
+        weight = self.class_weight.to(class_logits.dtype)
+        logits = class_logits.flatten(0, 2)  # [L * B * N, C+1]
+        nll = F.cross_entropy(logits, classes.flatten(), weight, reduction="none")
+
+        predicted, wanted = bbox_pred[layer, image, query], boxes[image, target]  # [L * objects, 4]
         l1 = (predicted - wanted).abs().sum(-1)
         giou = giou_loss(box_cxcywh_to_xyxy(predicted), box_cxcywh_to_xyxy(wanted))
 
         objects = sum(len(target["labels"]) for target in targets)
         num_boxes = mean_over_processes(objects, bbox_pred)
         return {
-            "class": nll.view(len(layers), -1).sum(1) / weight[classes].flatten(1).sum(1),
-            "bbox": l1.view(len(layers), objects).sum(1) / num_boxes,
-            "giou": giou.view(len(layers), objects).sum(1) / num_boxes,
+            "class": nll.view(len(pairs), -1).sum(1) / weight[classes].flatten(1).sum(1),
+            "bbox": l1.view(len(pairs), objects).sum(1) / num_boxes,
+            "giou": giou.view(len(pairs), objects).sum(1) / num_boxes,
         }
+
+    def stack_layers(self, outputs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """The predictions of all layers, last layer last: [L, B, N, C+1] and [L, B, N, 4]."""
+        check_outputs(outputs, self.num_classes)
+        layers = [*outputs.get("aux_outputs", []), outputs]
+        for i, layer in enumerate(layers[:-1]):
+            check_outputs(layer, self.num_classes, f"outputs['aux_outputs'][{i}]")
+        class_logits = torch.stack([layer["class_logits"] for layer in layers])
+        bbox_pred = torch.stack([layer["bbox_pred"] for layer in layers])
+        dtype = torch.promote_types(class_logits.dtype, torch.float32)
+        return class_logits.to(dtype), bbox_pred.to(dtype)

@@ -47,6 +47,11 @@ def execute(notebook: NotebookNode, folder: Path, label: str) -> None:
     notebook.metadata.language_info = {"name": "python"}
 
 
+def read(path: Path) -> NotebookNode:
+    """A notebook as it is stored."""
+    return nbformat.read(path, as_version=4)
+
+
 def printed_lines(notebook: NotebookNode) -> list[str]:
     """The contract lines in a notebook's printed output."""
     return [
@@ -75,6 +80,7 @@ def to_html(notebook: NotebookNode) -> str:
 
 
 def main() -> None:
+    """The command."""
     parser = argparse.ArgumentParser(prog="python -m detr_steps.tools.run_notebooks")
     parser.add_argument("notebooks", nargs="*", type=Path, help="default: all in notebooks/")
     parser.add_argument("--out", type=Path, default=Path("build"), help="folder for the pages")
@@ -86,7 +92,7 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()
     for i, path in enumerate(paths, 1):
-        notebook = nbformat.read(path, as_version=4)
+        notebook = read(path)
         execute(notebook, path.parent, f"[{i}/{len(paths)}] {path.stem}")
         for line in printed_lines(notebook):
             print(f"    {line}")

@@ -1,0 +1,46 @@
+# Every target sets up .venv first, once. Without make: see "Without make" in README.md.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: run test lab lint format update lock clean
+
+run: $(READY) ## execute the nine notebooks, write them as HTML under build/
+	$(BIN)/python -m detr_steps.tools.run_notebooks
+
+test: $(READY) ## unit tests, and nbval on all notebooks
+	$(BIN)/python -m pytest --nbval
+
+lab: $(READY) ## JupyterLab on the notebooks
+	$(BIN)/jupyter lab --notebook-dir=notebooks
+
+lint: $(READY)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+format: $(READY)
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+update: $(READY) ## execute the notebooks and store their outputs, after a change of the package
+	$(BIN)/python -m detr_steps.tools.run_notebooks --save
+	$(BIN)/python -m detr_steps.tools.overview notebooks/overview.png
+
+# torch pins the CUDA packages that belong to it; leaving them out keeps the CPU-only build possible
+lock: $(READY) ## pin the newest versions that pyproject.toml allows
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --upgrade --no-annotate \
+		--no-header --python-version 3.11 | grep -vE '^(nvidia-|cuda-|triton)' > requirements.txt
+
+$(READY): requirements.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+ifeq ($(TORCH),cpu)
+	$(BIN)/python -m pip install --quiet uv
+	VIRTUAL_ENV=.venv $(BIN)/uv pip install --torch-backend cpu $$(grep -E '^torch(vision)?==' requirements.txt)
+endif
+	$(BIN)/python -m pip install --quiet -r requirements.txt -e .
+	$(BIN)/python -c "import matplotlib.font_manager"
+	touch $(READY)
+
+clean:
+	rm -rf .venv build

@@ -1,0 +1,149 @@
+"""The notebooks as they are stored: complete, executed, readable."""
+
+import ast
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+import detr_steps
+from detr_steps.tools.run_notebooks import printed_lines, read, to_html
+
+ROOT = Path(__file__).parent.parent
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+HEADINGS = (
+    "Why",
+    "The code",
+    "Run it",
+    "Check it",
+    "Common mistakes",
+    "What it costs",
+    "Key points",
+)
+SHAPE = "torch.Size([2, 100, {}])"
+PREDICTIONS = f"class_logits={SHAPE.format(81)}, bbox_pred={SHAPE.format(4)}"
+PYRAMID = ", ".join(f"torch.Size([2, 256, {n}, {n}])" for n in (160, 80, 40, 20))
+LINES = {
+    0: [f"Step 0: FPN outputs with shapes [{PYRAMID}]"],
+    1: ["Step 1: Single feature map torch.Size([2, 256, 20, 20])"],
+    2: [f"Step 2: {PREDICTIONS}"],
+    3: ["Step 3: positional encoding added, pos_emb=torch.Size([2, 256, 20, 20])"],
+    4: [f"Step 4: encoder applied, mem=torch.Size([2, 400, 256]), class_logits={SHAPE.format(81)}"],
+    5: [f"Step 5: decoder applied, {PREDICTIONS}"],
+    6: ["Step 6: 5 aux outputs", f"Output: {PREDICTIONS}"],
+    7: ["Step 7: Matched [3, 2] queries per image"],
+    8: ["Step 8: Loss = 85.0096"],
+}
+
+
+def load(number):
+    return read(NOTEBOOKS[number])
+
+
+def outputs(notebook):
+    return [o for cell in notebook.cells if cell.cell_type == "code" for o in cell.outputs]
+
+
+def text(notebook):
+    return "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+
+
+def test_there_are_nine():
+    assert [path.name[:6] for path in NOTEBOOKS] == [f"Step{i}_" for i in range(9)]
+
+
+@pytest.mark.parametrize("number", range(9))
+def test_every_code_cell_was_executed_in_order_without_error(number):
+    notebook = load(number)
+    counts = [cell.execution_count for cell in notebook.cells if cell.cell_type == "code"]
+    assert counts == list(range(1, len(counts) + 1))
+    assert [o for o in outputs(notebook) if o.output_type == "error"] == []
+    assert [o for o in outputs(notebook) if o.get("name") == "stderr"] == []
+
+
+@pytest.mark.parametrize("number", range(9))
+def test_every_cell_that_prints_has_an_output(number):
+    for cell in load(number).cells:
+        if cell.cell_type == "code" and re.search(
+            r"^\s*(print|lesson\.show|drawing\.show)\(", cell.source, re.M
+        ):
+            assert cell.outputs, cell.source
+
+
+@pytest.mark.parametrize("number", range(9))
+def test_the_contract_line_stands_in_the_output(number):
+    assert printed_lines(load(number)) == LINES[number]
+
+
+@pytest.mark.parametrize("number", range(9))
+def test_every_picture_has_alt_text(number):
+    notebook = load(number)
+    pictures = [o for o in outputs(notebook) if "image/png" in o.get("data", {})]
+    assert len(pictures) >= 2
+    for picture in pictures:
+        alt = picture.metadata["image/png"]["alt"]
+        assert len(alt) > 40
+        assert picture.data["text/plain"] == f"[picture: {alt}]"
+    page = to_html(notebook)
+    images = re.findall(r"<img[^>]*>", page)
+    assert len(images) == len(pictures)
+    assert all(re.search(r'alt="[^"]{40,}', image) for image in images)
+    assert "![](" not in text(notebook)
+
+
+@pytest.mark.parametrize("number", range(9))
+def test_the_frame_of_a_lesson_is_there(number):
+    words = text(load(number))
+    for heading in HEADINGS:
+        assert re.search(rf"^## {heading}", words, re.M), heading
+    assert all(
+        f"| **{row}** |" in words for row in ("You need", "Reading time", "Afterwards you can")
+    )
+    for other, path in enumerate(NOTEBOOKS):
+        assert (f"**{other} " in words) if other == number else (f"]({path.name})" in words)
+    if number < 8:
+        assert f"**Next:** [Step {number + 1}" in words
+
+
+@pytest.mark.parametrize("number", range(9))
+def test_links_lead_somewhere(number):
+    for link in re.findall(r"\]\(([^)#]+)\)", text(load(number))):
+        assert link.startswith("https://") or (ROOT / "notebooks" / link).exists(), link
+
+
+@pytest.mark.parametrize("number", range(9))
+def test_nothing_of_the_package_is_redefined(number):
+    for cell in load(number).cells:
+        if cell.cell_type == "code":
+            defined = {
+                node.name
+                for node in ast.walk(ast.parse(cell.source))
+                if isinstance(node, (ast.ClassDef, ast.FunctionDef))
+            }
+            assert not defined & set(detr_steps.__all__)
+
+
+@pytest.mark.parametrize("number", range(9))
+def test_the_shown_source_is_that_of_the_package(number):
+    folder = Path(detr_steps.__file__).parent
+    (file,) = folder.glob(f"step{number}_*.py")
+    shown = [
+        o.data["text/markdown"]
+        for o in outputs(load(number))
+        if "text/markdown" in o.get("data", {})
+    ]
+    code = [block for part in shown for block in re.findall(r"```python\n(.*?)\n```", part, re.S)]
+    assert any(f"class Step{number}(" in block for block in code)
+    for block in code:
+        for definition in re.split(r"\n\n+(?=class |def |@)", block):
+            assert definition.strip() in file.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("number", range(9))
+def test_no_path_of_a_machine_is_stored(number):
+    stored = NOTEBOOKS[number].read_text(encoding="utf-8")
+    assert str(ROOT) not in stored and str(Path.home()) + "/" not in stored
+    metadata = json.loads(stored)["metadata"]
+    assert metadata["kernelspec"]["name"] == "python3"
+    assert metadata["language_info"] == {"name": "python"}
