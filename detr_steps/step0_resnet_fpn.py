@@ -25,23 +25,16 @@ class FPN(nn.Module):
 
     def __init__(self, in_channels: Mapping[int, int], emb_dim: int = 256):
         super().__init__()
-        self.lateral = nn.ModuleDict(
-            {
-                f"p{level}": nn.Conv2d(channels, emb_dim, 1)
-                for level, channels in in_channels.items()
-            }
-        )
-        self.output = nn.ModuleDict(
-            {f"p{level}": nn.Conv2d(emb_dim, emb_dim, 3, padding=1) for level in in_channels}
-        )
+        lateral = {f"p{i}": nn.Conv2d(c, emb_dim, 1) for i, c in in_channels.items()}
+        output = {f"p{i}": nn.Conv2d(emb_dim, emb_dim, 3, padding=1) for i in in_channels}
+        self.lateral, self.output = nn.ModuleDict(lateral), nn.ModuleDict(output)
 
     def forward(self, features: list[Tensor]) -> list[Tensor]:
         """[C2 .. C5], each [B, C_i, H_i, W_i] -> [P2 .. P5], each [B, D, H_i, W_i]."""
         merged = [conv(c) for conv, c in zip(self.lateral.values(), features, strict=True)]
         for i in reversed(range(len(merged) - 1)):
-            merged[i] = merged[i] + F.interpolate(
-                merged[i + 1], size=merged[i].shape[-2:], mode="nearest"
-            )
+            size = merged[i].shape[-2:]
+            merged[i] = merged[i] + F.interpolate(merged[i + 1], size=size, mode="nearest")
         return [conv(m) for conv, m in zip(self.output.values(), merged, strict=True)]
 
 
@@ -77,11 +70,8 @@ class ResNetFPN(nn.Module):
                 norm_layer=norm_layer or (FrozenBatchNorm2d if pretrained else nn.BatchNorm2d),
                 replace_stride_with_dilation=[False, False, dilation],
             )
-        body = [
-            (name, layer)
-            for name, layer in backbone.named_children()
-            if name not in ("avgpool", "fc")
-        ]
+        layers = backbone.named_children()
+        body = [(name, layer) for name, layer in layers if name not in ("avgpool", "fc")]
         self.backbone = nn.Sequential(OrderedDict(body))
         self.fpn = FPN({level: self._channels(level) for level in self.levels}, emb_dim)
 

@@ -37,17 +37,13 @@ class PositionEmbedding2D(nn.Module):
         batch, _, height, width = features.shape
         dtype = torch.promote_types(features.dtype, torch.float32)
         if padding_mask is None:
-            padding_mask = torch.zeros(
-                batch, height, width, dtype=torch.bool, device=features.device
-            )
+            padding_mask = features.new_zeros(batch, height, width, dtype=torch.bool)
         inside = (~padding_mask).to(dtype)
         y, x = inside.cumsum(1), inside.cumsum(2)  # [B, H', W'], counted from 1
         y = 2 * math.pi * y / (y[:, -1:, :] + 1e-6)
         x = 2 * math.pi * x / (x[:, :, -1:] + 1e-6)
-        exponent = (
-            torch.arange(self.emb_dim // 4, dtype=dtype, device=features.device) * 4 / self.emb_dim
-        )
-        period = self.temperature**exponent  # [D/4]
+        k = torch.arange(self.emb_dim // 4, dtype=dtype, device=features.device)
+        period = self.temperature ** (4 * k / self.emb_dim)  # [D/4]
         angles = torch.stack((y, x), -1)[..., None] / period  # [B, H', W', 2, D/4]
         waves = torch.stack((angles.sin(), angles.cos()), -1)  # [B, H', W', 2, D/4, 2]
         return waves.flatten(3).permute(0, 3, 1, 2).to(features.dtype)  # [B, D, H', W']
@@ -76,9 +72,8 @@ class Step3(Step2):
         if padding_mask is not None:
             check_padding_mask(padding_mask, images)
             size = context["features"].shape[-2:]
-            padding_mask = F.interpolate(padding_mask[None].float(), size=size).bool()[
-                0
-            ]  # [B, H', W']
+            resized = F.interpolate(padding_mask[None].float(), size=size)[0]
+            padding_mask = resized.bool()  # [B, H', W']
             context["padding_mask"] = padding_mask
         context["pos_emb"] = self.position_embedding(context["features"], padding_mask)
         context["query_pos"] = self.query_pos

@@ -4,6 +4,8 @@ Sources: Carion et al. 2020, section 3.2 ("Transformer encoder") and appendix A.
 2017, section 3.
 """
 
+from collections.abc import Mapping
+
 from torch import Tensor, nn
 
 from .inputs import check_heads, check_positive
@@ -17,15 +19,18 @@ def init_transformer(module: nn.Module) -> None:
             nn.init.xavier_uniform_(parameter)
 
 
+def token_padding(context: Mapping[str, Tensor]) -> Tensor | None:
+    """Which tokens of a context are padding [B, H'W'], or None where no mask was given."""
+    return context["padding_mask"].flatten(1) if "padding_mask" in context else None
+
+
 class TransformerEncoderLayer(nn.TransformerEncoderLayer):
     """PyTorch's layer with DETR's rule: positions go to queries and keys, never to values."""
 
-    def forward(self, mem: Tensor, mem_pos: Tensor, padding_mask: Tensor | None = None) -> Tensor:
+    def forward(self, mem: Tensor, mem_pos: Tensor, padding: Tensor | None = None) -> Tensor:
         """Tokens and positions [B, H'W', D], padding [B, H'W'] -> tokens [B, H'W', D]."""
         where = mem + mem_pos
-        seen, _ = self.self_attn(
-            where, where, mem, key_padding_mask=padding_mask, need_weights=False
-        )
+        seen, _ = self.self_attn(where, where, mem, key_padding_mask=padding, need_weights=False)
         mem = self.norm1(mem + self.dropout1(seen))
         thought = self.linear2(self.dropout(self.activation(self.linear1(mem))))
         return self.norm2(mem + self.dropout2(thought))
@@ -73,9 +78,7 @@ class Step4(Step3):
         context = super().encode(images, padding_mask)
         mem = context["features"].flatten(2).transpose(1, 2)  # [B, H'W', D]
         mem_pos = context["pos_emb"].flatten(2).transpose(1, 2)  # [B, H'W', D]
-        padding = (
-            context["padding_mask"].flatten(1) if "padding_mask" in context else None
-        )  # [B, H'W']
+        padding = token_padding(context)
         for layer in self.encoder:
             mem = layer(mem, mem_pos, padding)
         return {**context, "mem": mem, "mem_pos": mem_pos}

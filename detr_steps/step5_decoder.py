@@ -6,7 +6,7 @@ Source: Carion et al. 2020, section 3.2 ("Transformer decoder") and appendix A.3
 from torch import Tensor, nn
 
 from .inputs import check_positive
-from .step4_encoder import Step4, init_transformer
+from .step4_encoder import Step4, init_transformer, token_padding
 
 
 class TransformerDecoderLayer(nn.TransformerDecoderLayer):
@@ -18,18 +18,18 @@ class TransformerDecoderLayer(nn.TransformerDecoderLayer):
         query_pos: Tensor,
         mem: Tensor,
         mem_pos: Tensor,
-        padding_mask: Tensor | None = None,
+        padding: Tensor | None = None,
     ) -> Tensor:
-        """Queries [B, N, D] at [N, D], memory [B, H'W', D] at [B, H'W', D] -> queries [B, N, D]."""
+        """Queries and their positions, memory and its positions and padding -> queries.
+
+        Shapes: [B, N, D], [N, D], [B, H'W', D], [B, H'W', D], [B, H'W'] -> [B, N, D].
+        """
         who = hidden + query_pos
         told, _ = self.self_attn(who, who, hidden, need_weights=False)
         hidden = self.norm1(hidden + self.dropout1(told))
+        asks, where = hidden + query_pos, mem + mem_pos
         seen, _ = self.multihead_attn(
-            hidden + query_pos,
-            mem + mem_pos,
-            mem,
-            key_padding_mask=padding_mask,
-            need_weights=False,
+            asks, where, mem, key_padding_mask=padding, need_weights=False
         )
         hidden = self.norm2(hidden + self.dropout2(seen))
         thought = self.linear2(self.dropout(self.activation(self.linear1(hidden))))
@@ -54,12 +54,12 @@ class TransformerDecoder(nn.Module):
         init_transformer(self)
 
     def forward(
-        self, hidden: Tensor, query_pos: Tensor, mem: Tensor, mem_pos: Tensor, padding_mask=None
+        self, hidden: Tensor, query_pos: Tensor, mem: Tensor, mem_pos: Tensor, padding=None
     ) -> Tensor:
         """Arguments of the layers -> what `collect` makes of the L states [B, N, D]."""
         states = []
         for layer in self.layers:
-            hidden = layer(hidden, query_pos, mem, mem_pos, padding_mask)
+            hidden = layer(hidden, query_pos, mem, mem_pos, padding)
             states.append(hidden)
         return self.collect(states)
 
@@ -76,9 +76,7 @@ class Step5(Step4):
         **kwargs: arguments of the steps before.
     """
 
-    decoder_class = (
-        TransformerDecoder  # hook: a later step names another one, so that one decoder is built
-    )
+    decoder_class = TransformerDecoder  # hook: so that a later step need not build a second one
 
     def __init__(self, dec_layers: int = 6, **kwargs):
         super().__init__(**kwargs)
@@ -87,13 +85,6 @@ class Step5(Step4):
 
     def decode(self, context: dict[str, Tensor]) -> Tensor:
         """Queries that have read the memory [B, N, D]."""
-        padding = (
-            context["padding_mask"].flatten(1) if "padding_mask" in context else None
-        )  # [B, H'W']
-        return self.decoder(
-            super().decode(context),
-            context["query_pos"],
-            context["mem"],
-            context["mem_pos"],
-            padding,
-        )
+        queries = super().decode(context)  # [B, N, D]
+        mem, mem_pos, query_pos = context["mem"], context["mem_pos"], context["query_pos"]
+        return self.decoder(queries, query_pos, mem, mem_pos, token_padding(context))
