@@ -47,9 +47,9 @@ def freeze_batch_norm(module: nn.Module) -> None:
     """Replaces, in place, every batch norm in `module` by a frozen one with the same numbers."""
     for name, child in module.named_children():
         if isinstance(child, nn.BatchNorm2d):
-            frozen = FrozenBatchNorm2d(child.num_features, eps=child.eps)
+            frozen = FrozenBatchNorm2d(child.num_features, eps=child.eps).to(child.weight)
             frozen.load_state_dict(child.state_dict())
-            setattr(module, name, frozen.to(child.weight))
+            setattr(module, name, frozen)
         else:
             freeze_batch_norm(child)
 
