@@ -1,0 +1,86 @@
+"""Batches for detection: images of any size in one tensor, and batches that a step decides."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+from torch.utils.data import Sampler
+
+Target = dict[str, Tensor]
+
+
+def collate(items: Sequence[tuple[Tensor, Target]]) -> tuple[Tensor, Tensor | None, list[Target]]:
+    """Images [3, H_i, W_i] of any size and targets -> images [B, 3, H, W], mask [B, H, W], targets.
+
+    Smaller images are filled up with zeros at the right and below; the mask is True there, and None
+    where all images have one size. Boxes stay fractions of their own image, as DETR has them.
+    """
+    images, targets = zip(*items, strict=True)
+    height, width = (max(image.shape[i] for image in images) for i in (-2, -1))
+    if all(image.shape == images[0].shape for image in images):
+        return torch.stack(images), None, list(targets)
+    batch = images[0].new_zeros(len(images), 3, height, width)
+    mask = torch.ones(len(images), height, width, dtype=torch.bool)
+    for i, image in enumerate(images):
+        h, w = image.shape[-2:]
+        batch[i, :, :h, :w] = image
+        mask[i, :h, :w] = False
+    return batch, mask, list(targets)
+
+
+class StepSampler(Sampler[list[int]]):
+    """The batch of every training step, decided by the seed and the step alone.
+
+    A run that is stopped and goes on at step s sees what an undisturbed one sees, and P processes
+    with a share each see together what one process sees.
+
+    Args:
+        count: items of the data set, at least `batch_size`.
+        batch_size: items of a step, over all processes.
+        start, steps: the first step, and the number of all steps.
+        seed: of the order.
+        process, processes: which share is taken: item i goes to process i modulo `processes`.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        batch_size: int,
+        start: int,
+        steps: int,
+        seed: int = 0,
+        process: int = 0,
+        processes: int = 1,
+    ):
+        if count < batch_size:
+            raise ValueError(f"batch_size: expected at most the {count} images, found {batch_size}")
+        self.count, self.batch_size, self.start, self.steps = count, batch_size, start, steps
+        self.seed, self.process, self.processes = seed, process, processes
+
+    def __len__(self) -> int:
+        return self.steps - self.start
+
+    def __iter__(self) -> Iterator[list[int]]:
+        per_epoch = self.count // self.batch_size
+        epoch, order = -1, torch.empty(0)
+        for step in range(self.start, self.steps):
+            if step // per_epoch != epoch:
+                epoch = step // per_epoch
+                generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+                order = torch.randperm(self.count, generator=generator)
+            first = step % per_epoch * self.batch_size
+            batch = order[first : first + self.batch_size]
+            yield batch[self.process :: self.processes].tolist()
+
+
+def flip_some(images: Tensor, targets: list[Target], seed: int) -> tuple[Tensor, list[Target]]:
+    """Mirrors about half of the images left to right, decided by the seed alone."""
+    flips = torch.rand(len(images), generator=torch.Generator().manual_seed(seed)) < 0.5
+    images = torch.where(flips.to(images.device)[:, None, None, None], images.flip(-1), images)
+    mirror = torch.tensor([-1.0, 1.0, 1.0, 1.0])
+    shift = torch.tensor([1.0, 0.0, 0.0, 0.0])
+    targets = [
+        {**t, "boxes": t["boxes"] * mirror.to(t["boxes"]) + shift.to(t["boxes"])} if flip else t
+        for t, flip in zip(targets, flips.tolist(), strict=True)
+    ]
+    return images, targets

@@ -1,0 +1,168 @@
+"""Any data set in COCO's format, with DETR's own augmentation."""
+
+from pathlib import Path
+
+import torch
+from PIL import UnidentifiedImageError
+from torch import Tensor
+from torch.utils.data import Dataset
+from torchvision import tv_tensors
+from torchvision.datasets import CocoDetection
+from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional as transform
+
+from .photo import IMAGENET_MEAN, IMAGENET_STD
+
+TRAIN_SIDES = tuple(range(480, 801, 32))  # DETR, section 4 ("Technical details")
+
+
+class RandomSizeCrop(v2.Transform):
+    """Crops a rectangle with sides of `least` to `most` pixels, inside of the image."""
+
+    def __init__(self, least: int, most: int):
+        super().__init__()
+        self.least, self.most = least, most
+
+    def make_params(self, flat_inputs: list) -> dict[str, int]:
+        """Draws the rectangle for an image and its boxes together."""
+        height, width = v2.query_size(flat_inputs)
+        h, w = (self.draw(min(self.least, side), min(side, self.most)) for side in (height, width))
+        return {
+            "top": self.draw(0, height - h),
+            "left": self.draw(0, width - w),
+            "height": h,
+            "width": w,
+        }
+
+    def transform(self, inpt, params: dict[str, int]):
+        """Crops the image or the boxes."""
+        return transform.crop(inpt, **params)
+
+    @staticmethod
+    def draw(low: int, high: int) -> int:
+        """A whole number from `low` to `high`, both included."""
+        return int(torch.randint(low, high + 1, ()))
+
+
+def detr_transforms(
+    train: bool, sides: tuple[int, ...] = TRAIN_SIDES, longest: int = 1333
+) -> v2.Transform:
+    """DETR's augmentation, or for evaluation the plain resize to the largest of `sides`."""
+    finish = [
+        v2.ClampBoundingBoxes(),
+        v2.SanitizeBoundingBoxes(min_size=1e-3),
+        v2.ToImage(),
+        v2.ToDtype(torch.float32, scale=True),
+        v2.Normalize(IMAGENET_MEAN, IMAGENET_STD),
+    ]
+    if not train:
+        return v2.Compose([v2.Resize(max(sides), max_size=longest), *finish])
+    resize = v2.RandomShortestSize(list(sides), max_size=longest)
+    small = [round(side * max(sides) / 800) for side in (400, 500, 600, 384, 600)]
+    crop = v2.Compose([v2.RandomShortestSize(small[:3]), RandomSizeCrop(*small[3:]), resize])
+    return v2.Compose([v2.RandomHorizontalFlip(), v2.RandomChoice([resize, crop]), *finish])
+
+
+class CocoScenes(Dataset):
+    """Images and boxes of a data set in COCO's format.
+
+    Crowds are left out of training, and boxes without an area as well, as DETR does. Images may be
+    of any size and mode.
+
+    Args:
+        images: folder of the images.
+        annotations: the JSON file.
+        train: augment as DETR does; otherwise resize only.
+        sides: lengths of the shorter side to draw from.
+
+    Item i is (image [3, H, W], target) with labels int64 [M] in 0..C-1 and boxes [M, 4] as
+    (cx, cy, w, h) in 0..1 of the transformed image. For evaluation the target also holds the
+    image's own `size` (H, W), and `all_boxes` [K, 4] as corners in its pixels with `all_labels` and
+    `crowd`.
+    """
+
+    def __init__(
+        self,
+        images: str | Path,
+        annotations: str | Path,
+        train: bool = False,
+        sides: tuple[int, ...] = TRAIN_SIDES,
+    ):
+        self.images, self.annotations = Path(images), Path(annotations)
+        if not self.images.is_dir():
+            raise FileNotFoundError(f"images: no folder at {self.images}")
+        if not self.annotations.is_file():
+            raise FileNotFoundError(f"annotations: no file at {self.annotations}")
+        try:
+            self.coco = CocoDetection(self.images, self.annotations)
+        except (ValueError, KeyError, TypeError, AssertionError) as error:
+            raise ValueError(
+                f"{self.annotations}: expected COCO's JSON format: {error!r}"
+            ) from error
+        categories = self.coco.coco.loadCats(sorted(self.coco.coco.getCatIds()))
+        self.category_ids = [category["id"] for category in categories]
+        self.classes = tuple(category["name"] for category in categories)
+        self.label_of = {category: label for label, category in enumerate(self.category_ids)}
+        self.transform = detr_transforms(train, sides)
+
+    def __len__(self) -> int:
+        return len(self.coco)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, dict[str, Tensor]]:
+        image_id = self.coco.ids[index]
+        file = self.images / self.coco.coco.loadImgs(image_id)[0]["file_name"]
+        try:
+            picture, objects = self.coco[index]
+        except (OSError, UnidentifiedImageError, SyntaxError) as error:
+            raise ValueError(f"{file} (image id {image_id}): cannot be read: {error}") from error
+        boxes, labels, crowd = [], [], []
+        for thing in objects:
+            boxes.append(self.corners(thing, file))
+            labels.append(self.label_of[thing["category_id"]])
+            crowd.append(bool(thing.get("iscrowd", 0)))
+        height, width = picture.height, picture.width
+        everything = torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4)
+        labels, crowd = (
+            torch.tensor(labels, dtype=torch.int64),
+            torch.tensor(crowd, dtype=torch.bool),
+        )
+        kept = ~crowd
+        target = {
+            "boxes": tv_tensors.BoundingBoxes(
+                everything[kept], format="XYXY", canvas_size=(height, width)
+            ),
+            "labels": labels[kept],
+        }
+        image, target = self.transform(picture, target)
+        height_now, width_now = image.shape[-2:]
+        scale = torch.tensor([width_now, height_now, width_now, height_now])
+        x1, y1, x2, y2 = (target["boxes"].as_subclass(Tensor) / scale).unbind(-1)
+        return image.as_subclass(Tensor), {
+            "labels": target["labels"],
+            "boxes": torch.stack(((x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1), -1).clamp(0, 1),
+            "size": torch.tensor([height, width]),
+            "all_boxes": everything,
+            "all_labels": labels,
+            "crowd": crowd,
+        }
+
+    def corners(self, thing: dict, file: Path) -> list[float]:
+        """The corners of one annotation's box (x, y, w, h).
+
+        Raises:
+            ValueError: the category or the box is none; the file and the annotation's id are named.
+        """
+        name = f"{self.annotations}: annotation id {thing.get('id')} of {file.name}"
+        if thing.get("category_id") not in self.label_of:
+            found = thing.get("category_id")
+            raise ValueError(f"{name}: expected a category of {self.category_ids}, found {found}")
+        box = thing.get("bbox")
+        numbers = (
+            isinstance(box, list)
+            and len(box) == 4
+            and all(isinstance(n, (int, float)) for n in box)
+        )
+        if not numbers or not all(abs(n) < float("inf") for n in box):
+            raise ValueError(f"{name}: expected a bbox of four numbers (x, y, w, h), found {box}")
+        x, y, w, h = box
+        return [x, y, x + w, y + h]

@@ -1,0 +1,271 @@
+"""The command line: `python -m detr_steps --help`."""
+
+import time
+import tomllib
+from dataclasses import fields
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from accelerate import Accelerator
+from PIL import Image, ImageDraw, UnidentifiedImageError
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from torch.utils.data import Dataset
+
+from .coco import CocoScenes
+from .detectors import Detector, load_detector
+from .evaluation import detections, evaluate
+from .scenes import Scenes
+from .small import small_detr
+from .training import Settings, Trainer
+
+COLUMNS = {
+    "map": "AP",
+    "map_50": "AP50",
+    "map_75": "AP75",
+    "map_small": "small",
+    "map_medium": "medium",
+    "map_large": "large",
+}
+DEFAULTS = {field.name: field.default for field in fields(Settings)}
+
+app = typer.Typer(
+    help="Train Step8, DETR, evaluate it, and detect with it. Without options it learns from "
+    "scenes that it draws itself, on whatever device there is.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+class Precision(StrEnum):
+    """Of the numbers in training."""
+
+    no = "no"
+    bf16 = "bf16"
+    fp16 = "fp16"
+
+
+def read_config(context: typer.Context, file: Path | None) -> Path | None:
+    """Takes options from a TOML file; those of the command line win."""
+    if file is not None:
+        try:
+            settings = tomllib.loads(file.read_text(encoding="utf-8"))
+        except (OSError, tomllib.TOMLDecodeError) as error:
+            raise typer.BadParameter(f"{file}: {error}") from error
+        known = {parameter.name for parameter in context.command.params}
+        unknown = sorted(set(settings) - known)
+        if unknown:
+            raise typer.BadParameter(f"{file}: no such option: {', '.join(unknown)}")
+        context.default_map = {**(context.default_map or {}), **settings}
+    return file
+
+
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        callback=read_config, is_eager=True, help="TOML file with options of this command"
+    ),
+]
+Images = Annotated[
+    Path | None, typer.Option(help="folder of images of a data set in COCO's format; else scenes")
+]
+Annotations = Annotated[Path | None, typer.Option(help="its JSON file")]
+Weights = Annotated[
+    str,
+    typer.Option(
+        help="shipped, official, official-dc5, official-r101, official-r101-dc5, or a file"
+    ),
+]
+
+
+def fail(error: Exception) -> typer.Exit:
+    """Prints an error that the user can mend, without a traceback."""
+    Console(stderr=True).print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
+    return typer.Exit(1)
+
+
+def result_table(rows: list[dict[str, float]], title: str) -> Table:
+    """Evaluations as a table, in percent; "-" where there is no object of that size."""
+    table = Table(title=title)
+    if "step" in rows[0]:
+        table.add_column("step", justify="right")
+    for name in COLUMNS.values():
+        table.add_column(name, justify="right")
+    for row in rows:
+        numbers = [f"{row[key]:.1f}" if row[key] >= 0 else "-" for key in COLUMNS]
+        table.add_row(*([str(row["step"])] if "step" in row else []), *numbers)
+    return table
+
+
+@app.command()
+def train(
+    out: Annotated[Path, typer.Option(help="folder of the run; an interrupted run goes on")] = Path(
+        "runs/scenes"
+    ),
+    images: Images = None,
+    annotations: Annotations = None,
+    choose_images: Annotated[
+        Path | None, typer.Option(help="images to choose the best weights on")
+    ] = None,
+    choose_annotations: Annotated[Path | None, typer.Option(help="their JSON file")] = None,
+    side: Annotated[int, typer.Option(help="shorter side of COCO images, in pixels")] = 96,
+    scenes: Annotated[int, typer.Option(help="number of training scenes")] = 8000,
+    choose_scenes: Annotated[int, typer.Option(help="scenes to choose the weights on")] = 300,
+    steps: Annotated[int, typer.Option(help="steps with the set loss")] = DEFAULTS["steps"],
+    pretrain_steps: Annotated[
+        int, typer.Option(help="steps of the backbone's dense warm start")
+    ] = DEFAULTS["pretrain_steps"],
+    batch_size: Annotated[int, typer.Option(help="over all processes")] = DEFAULTS["batch_size"],
+    lr: Annotated[float, typer.Option(help="learning rate")] = DEFAULTS["lr"],
+    backbone_lr: Annotated[float, typer.Option(help="of the backbone")] = DEFAULTS["backbone_lr"],
+    weight_decay: Annotated[float, typer.Option()] = DEFAULTS["weight_decay"],
+    clip: Annotated[float, typer.Option(help="longest gradient")] = DEFAULTS["clip"],
+    seed: Annotated[int, typer.Option()] = DEFAULTS["seed"],
+    evaluate_every: Annotated[int, typer.Option(help="steps")] = DEFAULTS["evaluate_every"],
+    save_every: Annotated[int, typer.Option(help="steps")] = DEFAULTS["save_every"],
+    precision: Annotated[Precision, typer.Option(help="mixed precision on a GPU")] = Precision.no,
+    cpu: Annotated[bool, typer.Option(help="leave a GPU alone")] = False,
+    config: Config = None,
+) -> None:
+    """Train a small DETR; stop it any time, the same command goes on.
+
+    `accelerate launch -m detr_steps train` does it on several GPUs or machines.
+    """
+    values = locals()
+    settings = Settings(**{name: values[name] for name in DEFAULTS if name in values})
+    try:
+        accelerator = Accelerator(
+            cpu=cpu, mixed_precision=precision.value, log_with="tensorboard", project_dir=out
+        )
+        if images is None:
+            data: Dataset = Scenes(scenes, seed=seed)
+            choose = Scenes(choose_scenes, "choose", seed=seed)
+        else:
+            sides = tuple(round(side * part) for part in (0.6, 0.7, 0.8, 0.9, 1.0))
+            data = CocoScenes(images, annotations or "", train=True, sides=sides)
+            choose = CocoScenes(
+                choose_images or images, choose_annotations or annotations, sides=(side,)
+            )
+        torch.manual_seed(seed)
+        model = small_detr(len(data.classes))
+        start = time.perf_counter()
+        with Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("loss {task.fields[loss]:.2f}  AP {task.fields[ap]}"),
+            disable=not accelerator.is_main_process,
+        ) as progress:
+            bars: dict[str, int] = {}
+            smooth: dict[str, float] = {}
+
+            def report(stage: str, step: int, steps: int, loss: float) -> None:
+                smooth[stage] = loss + 0.98 * (smooth.get(stage, loss) - loss)
+                ap = f"{trainer.history[-1]['map']:.1f}" if trainer.history else "-"
+                if stage not in bars:
+                    bars[stage] = progress.add_task(stage, total=steps, loss=loss, ap=ap)
+                progress.update(bars[stage], completed=step, loss=smooth[stage], ap=ap)
+                if step % 50 == 0:
+                    accelerator.log({f"{stage}/loss": smooth[stage]}, step=step)
+
+            accelerator.init_trackers("tensorboard")
+            trainer = Trainer(model, data, choose, settings, out, accelerator, report)
+            trainer.run()
+        accelerator.end_training()
+    except (ValueError, OSError) as error:
+        raise fail(error) from error
+    if accelerator.is_main_process:
+        short_side = side if images is not None else data.size
+        trainer.finish(data.classes, short_side)
+        minutes = (time.perf_counter() - start) / 60
+        console = Console()
+        console.print(result_table(trainer.history, "on the data to choose on"))
+        console.print(f"{minutes:.1f} minutes; best weights: {out / 'best.safetensors'}")
+
+
+@app.command("evaluate")
+def evaluate_command(
+    weights: Weights = "shipped",
+    images: Images = None,
+    annotations: Annotations = None,
+    scenes: Annotated[int, typer.Option(help="number of held-out scenes")] = 500,
+    split: Annotated[str, typer.Option(help="of the scenes: train, choose or test")] = "test",
+    seed: Annotated[int, typer.Option(help="of the scenes")] = 0,
+    cpu: Annotated[bool, typer.Option(help="leave a GPU alone")] = False,
+    config: Config = None,
+) -> None:
+    """COCO's average precision of trained weights, on held-out scenes or a COCO data set."""
+    try:
+        accelerator = Accelerator(cpu=cpu)
+        detector = load_detector(weights)
+        if images is None:
+            data: Dataset = Scenes(scenes, split, seed=seed)
+        else:
+            data = CocoScenes(images, annotations or "", sides=(detector.short_side,))
+        if len(data.classes) > len(detector.classes):
+            raise ValueError(
+                f"weights: expected at least {len(data.classes)} classes, "
+                f"found {len(detector.classes)}"
+            )
+        result = evaluate(detector.model.to(accelerator.device), data, accelerator)
+    except (ValueError, OSError) as error:
+        raise fail(error) from error
+    if accelerator.is_main_process:
+        Console().print(result_table([result], f"{weights} on {len(data)} images"))
+
+
+@app.command()
+def detect(
+    pictures: Annotated[list[Path], typer.Argument(help="image files")],
+    weights: Weights = "shipped",
+    threshold: Annotated[float, typer.Option(help="least score that is drawn")] = 0.7,
+    out: Annotated[Path, typer.Option(help="folder for the drawn pictures")] = Path("detections"),
+) -> None:
+    """Find objects in pictures: prints them, and draws them into copies."""
+    try:
+        detector = load_detector(weights)
+        out.mkdir(parents=True, exist_ok=True)
+        for path in pictures:
+            try:
+                picture = Image.open(path).convert("RGB")
+            except (OSError, UnidentifiedImageError) as error:
+                raise ValueError(f"{path}: cannot be read as an image: {error}") from error
+            found = find(detector, picture, threshold)
+            draw(picture, found, detector.classes)
+            picture.save(out / f"{path.stem}.png")
+            table = Table(title=f"{path}: {len(found['scores'])} objects")
+            for name in ("class", "score", "x1", "y1", "x2", "y2"):
+                table.add_column(name, justify="left" if name == "class" else "right")
+            for score, label, box in zip(*found.values(), strict=True):
+                corners = [f"{number:.0f}" for number in box.tolist()]
+                table.add_row(detector.classes[int(label)], f"{score:.2f}", *corners)
+            Console().print(table)
+    except (ValueError, OSError) as error:
+        raise fail(error) from error
+    typer.echo(f"drawn in {out}/")
+
+
+@torch.no_grad()
+def find(detector: Detector, picture: Image.Image, threshold: float) -> dict[str, torch.Tensor]:
+    """Scores [K], labels [K] and corners [K, 4] in the picture's pixels, best first."""
+    outputs = detector.model(detector.prepare(picture))
+    return detections(outputs, [(picture.height, picture.width)], threshold)[0]
+
+
+def draw(picture: Image.Image, found: dict[str, torch.Tensor], classes: tuple[str, ...]) -> None:
+    """Draws detections into a picture."""
+    pen = ImageDraw.Draw(picture)
+    width = max(1, round(min(picture.size) / 200))
+    for score, label, box in zip(*found.values(), strict=True):
+        corners = box.tolist()
+        pen.rectangle(corners, outline="#D55E00", width=width)
+        name = f"{classes[int(label)]} {score:.2f}"
+        left, top = corners[0], max(corners[1] - 11, 0)
+        pen.rectangle(pen.textbbox((left, top), name), fill="#D55E00")
+        pen.text((left, top), name, fill="white")

@@ -1,0 +1,127 @@
+"""Trained models by name or file: what `detect` and `evaluate` load."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.error import URLError
+
+import torch
+from PIL import Image
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights
+from torchvision.transforms import v2
+
+from ..step8_set_loss import Step8
+from .checkpoints import load_weights, save_weights
+from .photo import IMAGENET_MEAN, IMAGENET_STD
+from .small import small_detr
+from .weights import load_official
+
+SHIPPED = Path(__file__).parent.parent / "trained" / "scenes.safetensors"
+OFFICIAL_URL = "https://dl.fbaipublicfiles.com/detr/"
+OFFICIAL = {  # name: (file, with the first digits of its hash, and Step8's arguments)
+    "official": ("detr-r50-e632da11.pth", {}),
+    "official-dc5": ("detr-r50-dc5-f0fb7ef5.pth", {"dilation": True}),
+    "official-r101": ("detr-r101-2c7b67e5.pth", {"backbone": "resnet101"}),
+    "official-r101-dc5": (
+        "detr-r101-dc5-a2e86def.pth",
+        {"backbone": "resnet101", "dilation": True},
+    ),
+}
+OFFICIAL_SIZES = {"num_classes": 91, "dim_feedforward": 2048, "cost_class": 1.0, "w_class": 1.0}
+
+
+@dataclass(frozen=True)
+class Detector:
+    """A trained Step8 with what is needed to use it.
+
+    Args:
+        model: in evaluation mode.
+        classes: the name of each label.
+        short_side: the length in pixels that an image's shorter side is resized to.
+        longest: the most pixels of its longer side.
+    """
+
+    model: Step8
+    classes: tuple[str, ...]
+    short_side: int
+    longest: int
+
+    def prepare(self, picture: Image.Image) -> Tensor:
+        """A picture -> image [1, 3, H, W], resized and normalised as in training."""
+        transform = v2.Compose(
+            [
+                v2.Resize(self.short_side, max_size=self.longest),
+                v2.ToImage(),
+                v2.ToDtype(torch.float32, scale=True),
+                v2.Normalize(IMAGENET_MEAN, IMAGENET_STD),
+            ]
+        )
+        return transform(picture.convert("RGB"))[None].as_subclass(Tensor)
+
+
+def save_detector(
+    model: Step8, path: Path, classes: tuple[str, ...], short_side: int, notes: Mapping[str, str]
+) -> None:
+    """Writes the weights of a small model with the names of its classes."""
+    metadata = {"model": "small", "classes": json.dumps(classes), "short_side": str(short_side)}
+    save_weights(model, path, metadata | dict(notes))
+
+
+def load_detector(weights: str | Path = "shipped", url: str = OFFICIAL_URL) -> Detector:
+    """Loads a detector.
+
+    Args:
+        weights: "shipped", "official", "official-dc5", "official-r101", "official-r101-dc5", or a
+            file: one that training wrote, or an official one.
+        url: where the official files are fetched from.
+
+    Raises:
+        FileNotFoundError: there is no such file or name.
+        ConnectionError: an official file could not be fetched; says where to put it by hand.
+        ValueError: the file is broken, or of another model.
+    """
+    if str(weights) in OFFICIAL:
+        return load_official_detector(str(weights), url)
+    path = SHIPPED if str(weights) == "shipped" else Path(weights)
+    if not path.is_file():
+        names = ", ".join(["shipped", *OFFICIAL])
+        raise FileNotFoundError(f"weights: expected one of {names}, or a file, found {weights}")
+    for name, (file, _) in OFFICIAL.items():
+        if path.name == file:
+            return load_official_detector(name, path.parent.absolute().as_uri() + "/")
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path}: expected a complete safetensors file: {error}") from error
+    if metadata.get("model") != "small":
+        raise ValueError(f"{path}: expected weights that this program trained, found others")
+    classes = tuple(json.loads(metadata["classes"]))
+    model = small_detr(len(classes))
+    load_weights(model, path)
+    side = int(metadata["short_side"])
+    return Detector(model.eval(), classes, side, 2 * side)
+
+
+def load_official_detector(name: str, url: str = OFFICIAL_URL) -> Detector:
+    """Fetches an official checkpoint through torch.hub's cache, its hash checked, and loads it."""
+    file, arguments = OFFICIAL[name]
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    try:
+        state = torch.hub.load_state_dict_from_url(
+            url + file, map_location="cpu", check_hash=True, weights_only=True
+        )
+    except (URLError, OSError) as error:
+        raise ConnectionError(
+            f"weights: could not fetch {url}{file}: {error}. Fetch it by hand and put it at "
+            f"{folder / file}, or give the file's path"
+        ) from error
+    except RuntimeError as error:
+        raise ValueError(f"{folder / file}: expected the official file: {error}") from error
+    model = Step8(**OFFICIAL_SIZES, **arguments)
+    load_official(model, state)
+    classes = tuple(FasterRCNN_ResNet50_FPN_Weights.DEFAULT.meta["categories"])
+    return Detector(model.eval(), classes, 800, 1333)

@@ -1,0 +1,83 @@
+"""From predictions to detections, and from detections to COCO's average precision."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Subset
+from torchmetrics.detection import MeanAveragePrecision
+
+from ..step7_hungarian_matching import box_cxcywh_to_xyxy
+from ..step8_set_loss import Step8
+from .batches import collate
+
+METRICS = ("map", "map_50", "map_75", "map_small", "map_medium", "map_large")
+
+
+def detections(
+    outputs: Mapping[str, Tensor], sizes: Sequence[tuple[int, int]], threshold: float = 0.0
+) -> list[dict[str, Tensor]]:
+    """The best class of every query, "no object" left out.
+
+    Args:
+        outputs: what `Step8.forward` returns for B images.
+        sizes: height and width in pixels that the fractions of each image's boxes refer to.
+        threshold: the least score that counts as a detection.
+
+    Returns:
+        For each image: scores [K], labels [K] and boxes [K, 4] as corners in pixels, best first.
+    """
+    scores, labels = outputs["class_logits"].float().softmax(-1)[..., :-1].max(-1)  # [B, N]
+    found = []
+    for score, label, box, (height, width) in zip(
+        scores, labels, outputs["bbox_pred"].float(), sizes, strict=True
+    ):
+        order = score.argsort(descending=True)
+        order = order[score[order] >= threshold]
+        corners = box_cxcywh_to_xyxy(box[order]) * box.new_tensor([width, height, width, height])
+        found.append({"scores": score[order], "labels": label[order], "boxes": corners})
+    return found
+
+
+def truth(target: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What is to be found in an image, in its own pixels, with crowds marked if there are any."""
+    if "all_boxes" in target:
+        return {
+            "boxes": target["all_boxes"],
+            "labels": target["all_labels"],
+            "iscrowd": target["crowd"].long(),
+        }
+    height, width = target["size"].tolist()
+    scale = torch.tensor([width, height, width, height])
+    return {"boxes": box_cxcywh_to_xyxy(target["boxes"]) * scale, "labels": target["labels"]}
+
+
+@torch.no_grad()
+def evaluate(
+    model: Step8, dataset: Dataset, accelerator: Accelerator, batch_size: int = 50
+) -> dict[str, float]:
+    """COCO's AP, AP50, AP75 and AP by size, in percent, by pycocotools through torchmetrics.
+
+    Every process takes its share of the images; the detections of all are gathered, each once.
+    """
+    share = range(accelerator.process_index, len(dataset), accelerator.num_processes)
+    loader = DataLoader(Subset(dataset, share), batch_size, collate_fn=collate)
+    training = model.training
+    model.eval()
+    found, wanted = [], []
+    for images, mask, targets in loader:
+        images = images.to(accelerator.device)
+        mask = None if mask is None else mask.to(accelerator.device)
+        with accelerator.autocast():
+            outputs = model(images, padding_mask=mask)
+        sizes = [tuple(target["size"].tolist()) for target in targets]
+        found += [{k: v.cpu() for k, v in one.items()} for one in detections(outputs, sizes)]
+        wanted += [truth(target) for target in targets]
+    model.train(training)
+    found, wanted = gather_object(found), gather_object(wanted)
+    metric = MeanAveragePrecision(iou_type="bbox", backend="pycocotools")
+    metric.update(found, wanted)
+    result = metric.compute()
+    return {name: 100 * result[name].item() for name in METRICS}

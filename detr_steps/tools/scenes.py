@@ -1,0 +1,154 @@
+"""Scenes to learn from, without a download: coloured, textured shapes on a textured background.
+
+A scene is drawn from its seed and index alone, with whole numbers and the four operations of
+arithmetic, so that it is the same on every machine.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+from torchvision.transforms.v2.functional import normalize
+
+from .photo import IMAGENET_MEAN, IMAGENET_STD
+
+CLASSES = ("circle", "square", "triangle", "cross", "ring", "star")
+SPLITS = {
+    "train": 0,
+    "choose": 1,
+    "test": 2,
+}  # "choose" is for choosing weights, "test" for reporting
+MIN_VISIBLE = 0.75  # the part of every object that must stay in sight
+MIN_CONTRAST = 150  # of an object to the ground, summed over red, green and blue
+
+# five-pointed star around (0, 0) with radius 1: outer and inner corners, clockwise from the top
+STAR = np.array(
+    [
+        (0.0, -1.0), (0.2245, -0.3090), (0.9511, -0.3090), (0.3633, 0.1180), (0.5878, 0.8090),
+        (0.0, 0.3820), (-0.5878, 0.8090), (-0.3633, 0.1180), (-0.9511, -0.3090), (-0.2245, -0.3090),
+    ]
+)  # fmt: skip
+
+
+def inside_polygon(x: np.ndarray, y: np.ndarray, corners: np.ndarray) -> np.ndarray:
+    """Which points lie inside of a polygon with corners [K, 2], by the even-odd rule."""
+    inside = np.zeros(np.broadcast(x, y).shape, dtype=bool)
+    for (x1, y1), (x2, y2) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+        if y1 != y2:
+            crosses = ((y1 > y) != (y2 > y)) & (x < (x2 - x1) * (y - y1) / (y2 - y1) + x1)
+            inside ^= crosses
+    return inside
+
+
+def inside_shape(name: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Which points lie inside of a shape that fills the square from -1 to 1."""
+    if name == "circle":
+        return x * x + y * y <= 1
+    if name == "ring":
+        return (x * x + y * y <= 1) & (x * x + y * y >= 0.36)
+    if name == "cross":
+        return (np.abs(x) <= 0.36) & (np.abs(y) <= 1) | (np.abs(y) <= 0.36) & (np.abs(x) <= 1)
+    if name == "triangle":
+        return (y <= 1) & (y + 1 >= 2 * np.abs(x))
+    if name == "star":
+        lowest, highest = STAR[:, 1].min(), STAR[:, 1].max()
+        middle, half = (highest + lowest) / 2, (highest - lowest) / 2
+        return inside_polygon(x * STAR[:, 0].max(), y * half + middle, STAR)
+    return np.maximum(np.abs(x), np.abs(y)) <= 1
+
+
+def texture(
+    rng: np.random.Generator, colour: np.ndarray, x: np.ndarray, y: np.ndarray
+) -> np.ndarray:
+    """A plain, striped, checked or shaded surface in one colour: [H, W, 3] in 0..255."""
+    kind, period = rng.integers(4), rng.integers(3, 9)
+    contrast = 0.7 + 0.25 * rng.random()
+    if kind == 0:
+        light = np.ones(np.broadcast(x, y).shape)
+    elif kind == 1:
+        slope = rng.integers(-2, 3)
+        light = np.where((x + slope * y) // period % 2 == 0, 1.0, contrast)
+    elif kind == 2:
+        light = np.where((x // period + y // period) % 2 == 0, 1.0, contrast)
+    else:
+        light = contrast + (1 - contrast) * (x + y - (x + y).min()) / max(np.ptp(x + y), 1)
+    return light[..., None] * colour
+
+
+class Scenes(Dataset):
+    """Deterministic scenes with 1 to 5 objects.
+
+    Args:
+        count: how many; scene i is the same whatever the count.
+        split: "train", "choose" or "test": disjoint by seed.
+        seed: another seed gives other scenes.
+        size: height and width in pixels.
+        max_objects: the most objects of a scene.
+
+    Item i is (image [3, size, size], target): normalised as DETR does, labels int64 [M] and boxes
+    [M, 4] as (cx, cy, w, h) in 0..1 of the whole shape, also where another one hides a part; `size`
+    is the image's height and width.
+    """
+
+    classes = CLASSES
+
+    def __init__(
+        self,
+        count: int,
+        split: str = "train",
+        seed: int = 0,
+        size: int = 96,
+        max_objects: int = 5,
+    ):
+        if split not in SPLITS:
+            raise ValueError(f"split: expected one of {', '.join(SPLITS)}, found {split!r}")
+        self.count, self.split, self.seed, self.size = count, split, seed, size
+        self.max_objects = max_objects
+        self.drawn: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+
+    def __len__(self) -> int:
+        return self.count
+
+    def draw(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Scene `index`: picture uint8 [size, size, 3], labels [M], boxes [M, 4] in 0..1."""
+        if not 0 <= index < self.count:
+            raise IndexError(f"index: expected 0..{self.count - 1}, found {index}")
+        rng = np.random.default_rng([self.seed, SPLITS[self.split], index])
+        size = self.size
+        y, x = np.mgrid[:size, :size]
+        ground = 40 + 176 * rng.random(3)
+        picture = texture(rng, ground, x, y)
+        owner = np.full((size, size), -1)
+        labels, boxes, areas = [], [], []
+        for _ in range(rng.integers(1, self.max_objects + 1)):
+            label = int(rng.integers(len(CLASSES)))
+            w = (0.15 + 0.35 * rng.random()) * size
+            h = min(max(w * (0.75 + 0.5 * rng.random()), 0.15 * size), 0.5 * size)
+            cx = w / 2 + (size - w) * rng.random()
+            cy = h / 2 + (size - h) * rng.random()
+            mask = inside_shape(CLASSES[label], (x + 0.5 - cx) / (w / 2), (y + 0.5 - cy) / (h / 2))
+            colour = ground
+            while np.abs(colour - ground).sum() < MIN_CONTRAST:
+                colour = 255 * rng.random(3)
+            surface = texture(rng, colour, x, y)
+            covered = np.where(mask, len(labels), owner)
+            seen = [(covered == j).sum() for j in range(len(labels))]
+            if any(s < MIN_VISIBLE * a for s, a in zip(seen, areas, strict=True)):
+                continue  # it would hide too much of an earlier one
+            owner = covered
+            picture = np.where(mask[..., None], surface, picture)
+            labels.append(label)
+            areas.append(mask.sum())
+            boxes.append((cx / size, cy / size, w / size, h / size))
+        picture = picture + 24 * (rng.random((size, size, 3)) - 0.5)
+        return picture.clip(0, 255).astype(np.uint8), np.array(labels), np.array(boxes)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, dict[str, Tensor]]:
+        if index not in self.drawn:
+            self.drawn[index] = self.draw(index)
+        picture, labels, boxes = self.drawn[index]
+        image = torch.from_numpy(picture).permute(2, 0, 1).float() / 255
+        image = normalize(image, IMAGENET_MEAN, IMAGENET_STD)
+        labels, boxes = torch.from_numpy(labels), torch.from_numpy(boxes).float()
+        size = torch.tensor([self.size, self.size])
+        return image, {"labels": labels, "boxes": boxes, "size": size}

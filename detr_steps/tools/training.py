@@ -1,0 +1,219 @@
+"""Training: a dense warm start of the backbone, then DETR's set loss."""
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from ..step8_set_loss import Step8
+from .batches import StepSampler, collate, flip_some
+from .checkpoints import load_checkpoint, load_weights, save_checkpoint, save_weights
+from .detectors import save_detector
+from .evaluation import evaluate
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a training run is decided by, beside its data."""
+
+    steps: int = 8000
+    pretrain_steps: int = 500
+    batch_size: int = 16
+    lr: float = 1e-3
+    backbone_lr: float = 5e-4
+    pretrain_lr: float = 2e-3
+    weight_decay: float = 1e-4
+    warmup: int = 100
+    clip: float = 0.1
+    seed: int = 0
+    evaluate_every: int = 1000
+    save_every: int = 250
+
+
+def dense_targets(
+    targets: list[dict[str, Tensor]], cells: tuple[int, int], num_classes: int
+) -> Tensor:
+    """The class of the smallest box over the centre of each cell, else C: [B, H', W']."""
+    rows, columns = cells
+    y = (torch.arange(rows) + 0.5) / rows
+    x = (torch.arange(columns) + 0.5) / columns
+    dense = torch.full((len(targets), rows, columns), num_classes)
+    for image, target in zip(dense, targets, strict=True):
+        cx, cy, w, h = target["boxes"].unbind(-1)
+        for j in (w * h).argsort(descending=True):
+            covered = ((y - cy[j]).abs() <= h[j] / 2)[:, None] & ((x - cx[j]).abs() <= w[j] / 2)
+            image[covered] = target["labels"][j]
+    return dense
+
+
+class DenseClassifier(nn.Module):
+    """A model's backbone with a linear head on its last stage: what each cell shows."""
+
+    def __init__(self, model: Step8):
+        super().__init__()
+        self.backbone = model.backbone
+        channels = model.fpn.lateral["p5"].in_channels
+        self.head = nn.Conv2d(channels, model.num_classes + 1, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images [B, 3, H, W] -> logits of every cell [B, C+1, H', W']."""
+        return self.head(self.backbone(images))
+
+
+def schedule(settings: Settings) -> Callable[[int], float]:
+    """Linear warm-up, then a cosine down to zero: the factor of the learning rate at a step."""
+
+    def factor(step: int) -> float:
+        rise = min(1.0, (step + 1) / settings.warmup)
+        return rise * 0.5 * (1 + math.cos(math.pi * min(1.0, step / settings.steps)))
+
+    return factor
+
+
+class Trainer:
+    """Trains a Step8 on a data set; a run that was stopped goes on where its last checkpoint was.
+
+    Args:
+        model: the model, changed in place.
+        dataset: items (image, target), as `Scenes` gives them.
+        choose: data that the best weights are chosen on; None keeps the last ones.
+        settings: see `Settings`.
+        folder: where checkpoints and weights are kept; None keeps nothing.
+        accelerator: of Hugging Face Accelerate; decides devices, processes and precision.
+        report: called after each step with the stage, the step, the steps and the loss.
+    """
+
+    def __init__(
+        self,
+        model: Step8,
+        dataset: Dataset,
+        choose: Dataset | None,
+        settings: Settings,
+        folder: Path | None = None,
+        accelerator: Accelerator | None = None,
+        report: Callable[[str, int, int, float], None] = lambda *_: None,
+    ):
+        self.accelerator = accelerator or Accelerator()
+        self.model, self.dataset, self.choose = model, dataset, choose
+        self.settings, self.folder, self.report = settings, folder, report
+        self.history: list[dict[str, float]] = []
+
+    def run(self) -> Step8:
+        """Both stages, from the last checkpoint if there is one; returns the trained model."""
+        settings = self.settings
+        state = load_checkpoint(self.folder, asdict(settings)) if self.folder else None
+        set_seed(settings.seed)
+        self.model.to(self.accelerator.device).train()
+        if state is None or state["stage"] == "pretrain":
+            classifier = DenseClassifier(self.model)
+            optimizer = torch.optim.AdamW(
+                classifier.parameters(), settings.pretrain_lr, weight_decay=settings.weight_decay
+            )
+            scheduler = torch.optim.lr_scheduler.OneCycleLR(
+                optimizer, settings.pretrain_lr, max(settings.pretrain_steps, 1)
+            )
+            self.stage("pretrain", classifier, optimizer, scheduler, self.dense_loss, state)
+            state = None
+        backbone = list(self.model.backbone.parameters())
+        known = {id(p) for p in backbone}
+        rest = [p for p in self.model.parameters() if id(p) not in known]
+        optimizer = torch.optim.AdamW(
+            [{"params": rest}, {"params": backbone, "lr": settings.backbone_lr}],
+            settings.lr,
+            weight_decay=settings.weight_decay,
+        )
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule(settings))
+        self.stage("train", self.model, optimizer, scheduler, self.set_loss, state)
+        return self.model
+
+    def stage(self, name, module, optimizer, scheduler, loss_of, state) -> None:
+        """One stage: its steps, checkpoints, and the choice of the best weights."""
+        settings, accelerator = self.settings, self.accelerator
+        steps = settings.steps if name == "train" else settings.pretrain_steps
+        start = 0
+        if state is not None:
+            start = state["step"]
+            module.load_state_dict(state["module"])
+            optimizer.load_state_dict(state["optimizer"])
+            scheduler.load_state_dict(state["scheduler"])
+            self.history = state["history"]
+        wrapped, optimizer = accelerator.prepare(module, optimizer)
+        sampler = StepSampler(
+            len(self.dataset),
+            settings.batch_size,
+            start,
+            steps,
+            settings.seed + (name == "pretrain"),
+            accelerator.process_index,
+            accelerator.num_processes,
+        )
+        loader = DataLoader(self.dataset, batch_sampler=sampler, collate_fn=collate)
+        for step, (images, mask, targets) in enumerate(loader, start):
+            seed = (settings.seed * 2 + (name == "train")) * 10_000_019 + step
+            seed = seed * accelerator.num_processes + accelerator.process_index
+            images, targets = flip_some(images, targets, seed)
+            images = images.to(accelerator.device)
+            mask = None if mask is None else mask.to(accelerator.device)
+            with accelerator.autocast():
+                loss = loss_of(wrapped, images, mask, targets)
+            accelerator.backward(loss)
+            accelerator.clip_grad_norm_(wrapped.parameters(), settings.clip)
+            optimizer.step()
+            scheduler.step()
+            optimizer.zero_grad()
+            done = step + 1
+            self.report(name, done, steps, loss.item())
+            if (
+                name == "train"
+                and self.choose
+                and (done % settings.evaluate_every == 0 or done == steps)
+            ):
+                self.evaluate_and_keep(done)
+            if self.folder and (done % settings.save_every == 0 or done == steps):
+                if accelerator.is_main_process:
+                    save_checkpoint(
+                        self.folder,
+                        {
+                            "stage": name,
+                            "step": done,
+                            "module": module.state_dict(),
+                            "optimizer": optimizer.state_dict(),
+                            "scheduler": scheduler.state_dict(),
+                            "history": self.history,
+                            "settings": asdict(settings),
+                        },
+                    )
+                accelerator.wait_for_everyone()
+
+    def evaluate_and_keep(self, step: int) -> None:
+        """Evaluates on the data to choose on, and keeps the weights if they are the best so far."""
+        result = {"step": step, **evaluate(self.model, self.choose, self.accelerator)}
+        best = max((past["map"] for past in self.history), default=-1.0)
+        self.history.append(result)
+        if self.folder and result["map"] > best and self.accelerator.is_main_process:
+            save_weights(self.model, self.folder / "best.safetensors")
+
+    def finish(self, classes: tuple[str, ...], short_side: int) -> None:
+        """Writes the best weights with all that `detect` needs beside them."""
+        if self.folder:
+            best = self.folder / "best.safetensors"
+            if best.exists():
+                load_weights(self.model, best)
+            save_detector(self.model, best, classes, short_side, {"settings": str(self.settings)})
+
+    def dense_loss(self, classifier: nn.Module, images: Tensor, mask, targets) -> Tensor:
+        """Cross-entropy of every cell."""
+        logits = classifier(images)
+        wanted = dense_targets(targets, tuple(logits.shape[-2:]), self.model.num_classes)
+        return F.cross_entropy(logits.float(), wanted.to(logits.device))
+
+    def set_loss(self, model: nn.Module, images: Tensor, mask, targets) -> Tensor:
+        """DETR's loss."""
+        return self.model.compute_loss(model(images, padding_mask=mask), targets)
