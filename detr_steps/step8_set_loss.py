@@ -19,13 +19,13 @@ def giou_loss(boxes1: Tensor, boxes2: Tensor) -> Tensor:
     return 1 - generalized_box_iou(boxes1[..., None, :], boxes2[..., None, :])[..., 0, 0]
 
 
-def mean_over_processes(count: int, like: Tensor) -> Tensor:
-    """The mean of `count` over all processes, at least 1, as a scalar on the device of `like`."""
-    mean = torch.tensor(count, dtype=like.dtype, device=like.device)
+def mean_over_processes(value: Tensor) -> Tensor:
+    """The mean of a tensor over all processes, where there are several; it has no gradient."""
+    mean = value.detach().clone()
     if dist.is_available() and dist.is_initialized():
         dist.all_reduce(mean)
         mean /= dist.get_world_size()
-    return mean.clamp(min=1)
+    return mean
 
 
 class Step8(Step7):
@@ -95,9 +95,10 @@ class Step8(Step7):
         giou = giou_loss(box_cxcywh_to_xyxy(predicted), box_cxcywh_to_xyxy(wanted))
 
         objects = sum(len(target["labels"]) for target in targets)
-        num_boxes = mean_over_processes(objects, bbox_pred)
+        num_boxes = mean_over_processes(bbox_pred.new_tensor(objects)).clamp(min=1)
+        weights = mean_over_processes(weight[classes].flatten(1).sum(1))  # [L]
         return {
-            "class": nll.view(len(pairs), -1).sum(1) / weight[classes].flatten(1).sum(1),
+            "class": nll.view(len(pairs), -1).sum(1) / weights,
             "bbox": l1.view(len(pairs), objects).sum(1) / num_boxes,
             "giou": giou.view(len(pairs), objects).sum(1) / num_boxes,
         }

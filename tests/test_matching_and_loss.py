@@ -162,7 +162,7 @@ def test_inputs_are_left_as_they_were():
 
 def share_objects(rank: int, file: str, results: str) -> None:
     dist.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=2)
-    mean = mean_over_processes((1, 6)[rank], torch.zeros(()))
+    mean = mean_over_processes(torch.tensor((1.0, 6.0)[rank]))
     torch.save(mean, f"{results}.{rank}")
     dist.destroy_process_group()
 
@@ -173,4 +173,4 @@ def test_boxes_are_normalised_by_the_objects_of_all_processes():
         mp.spawn(share_objects, (f"{folder}/store", f"{folder}/mean"), nprocs=2)
         means = [torch.load(f"{folder}/mean.{rank}").item() for rank in range(2)]
     assert means == [3.5, 3.5]
-    assert mean_over_processes(0, torch.zeros(())).item() == 1
+    assert mean_over_processes(torch.tensor(2.5)).item() == 2.5

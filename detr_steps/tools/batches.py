@@ -60,6 +60,12 @@ class StepSampler(Sampler[list[int]]):
     def __len__(self) -> int:
         return self.steps - self.start
 
+    def flips(self, step: int) -> list[bool]:
+        """Which items of this process's share of a step are to be mirrored: about half of them."""
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + 500_009 + step)
+        coins = torch.rand(self.batch_size, generator=generator) < 0.5
+        return coins[self.process :: self.processes].tolist()
+
     def __iter__(self) -> Iterator[list[int]]:
         per_epoch = self.count // self.batch_size
         epoch, order = -1, torch.empty(0)
@@ -73,14 +79,15 @@ class StepSampler(Sampler[list[int]]):
             yield batch[self.process :: self.processes].tolist()
 
 
-def flip_some(images: Tensor, targets: list[Target], seed: int) -> tuple[Tensor, list[Target]]:
-    """Mirrors about half of the images left to right, decided by the seed alone."""
-    flips = torch.rand(len(images), generator=torch.Generator().manual_seed(seed)) < 0.5
-    images = torch.where(flips.to(images.device)[:, None, None, None], images.flip(-1), images)
-    mirror = torch.tensor([-1.0, 1.0, 1.0, 1.0])
-    shift = torch.tensor([1.0, 0.0, 0.0, 0.0])
-    targets = [
-        {**t, "boxes": t["boxes"] * mirror.to(t["boxes"]) + shift.to(t["boxes"])} if flip else t
-        for t, flip in zip(targets, flips.tolist(), strict=True)
-    ]
-    return images, targets
+def flip_some(
+    images: Tensor, targets: list[Target], flips: Sequence[bool]
+) -> tuple[Tensor, list[Target]]:
+    """Mirrors the images [B, 3, H, W] and boxes for which `flips` [B] is true, left to right."""
+    chosen = torch.tensor(flips)[:, None, None, None]
+    images = torch.where(chosen, images.flip(-1), images)
+    mirrored = []
+    for target, flip in zip(targets, flips, strict=True):
+        cx, cy, w, h = target["boxes"].unbind(-1)
+        boxes = torch.stack((1 - cx if flip else cx, cy, w, h), -1)
+        mirrored.append({**target, "boxes": boxes})
+    return images, mirrored

@@ -1,5 +1,7 @@
 """Any data set in COCO's format, with DETR's own augmentation."""
 
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import torch
@@ -50,7 +52,6 @@ def detr_transforms(
     """DETR's augmentation, or for evaluation the plain resize to the largest of `sides`."""
     finish = [
         v2.ClampBoundingBoxes(),
-        v2.SanitizeBoundingBoxes(min_size=1e-3),
         v2.ToImage(),
         v2.ToDtype(torch.float32, scale=True),
         v2.Normalize(IMAGENET_MEAN, IMAGENET_STD),
@@ -94,7 +95,8 @@ class CocoScenes(Dataset):
         if not self.annotations.is_file():
             raise FileNotFoundError(f"annotations: no file at {self.annotations}")
         try:
-            self.coco = CocoDetection(self.images, self.annotations)
+            with redirect_stdout(StringIO()):  # pycocotools reports its progress there
+                self.coco = CocoDetection(self.images, self.annotations)
         except (ValueError, KeyError, TypeError, AssertionError) as error:
             raise ValueError(
                 f"{self.annotations}: expected COCO's JSON format: {error!r}"
@@ -103,6 +105,7 @@ class CocoScenes(Dataset):
         self.category_ids = [category["id"] for category in categories]
         self.classes = tuple(category["name"] for category in categories)
         self.label_of = {category: label for label, category in enumerate(self.category_ids)}
+        self.short_side = max(sides)
         self.transform = detr_transforms(train, sides)
 
     def __len__(self) -> int:
@@ -137,9 +140,11 @@ class CocoScenes(Dataset):
         height_now, width_now = image.shape[-2:]
         scale = torch.tensor([width_now, height_now, width_now, height_now])
         x1, y1, x2, y2 = (target["boxes"].as_subclass(Tensor) / scale).unbind(-1)
+        left = (x2 > x1) & (y2 > y1)  # a crop may have cut a box off
+        boxes = torch.stack(((x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1), -1).clamp(0, 1)
         return image.as_subclass(Tensor), {
-            "labels": target["labels"],
-            "boxes": torch.stack(((x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1), -1).clamp(0, 1),
+            "labels": target["labels"][left],
+            "boxes": boxes[left],
             "size": torch.tensor([height, width]),
             "all_boxes": everything,
             "all_labels": labels,

@@ -21,7 +21,7 @@ from .detectors import Detector, load_detector
 from .evaluation import detections, evaluate
 from .scenes import Scenes
 from .small import small_detr
-from .training import Settings, Trainer
+from .training import BEST, Settings, Trainer
 
 COLUMNS = {
     "map": "AP",
@@ -181,12 +181,10 @@ def train(
     except (ValueError, OSError) as error:
         raise fail(error) from error
     if accelerator.is_main_process:
-        short_side = side if images is not None else data.size
-        trainer.finish(data.classes, short_side)
         minutes = (time.perf_counter() - start) / 60
         console = Console()
         console.print(result_table(trainer.history, "on the data to choose on"))
-        console.print(f"{minutes:.1f} minutes; best weights: {out / 'best.safetensors'}")
+        console.print(f"{minutes:.1f} minutes; best weights: {out / BEST}")
 
 
 @app.command("evaluate")

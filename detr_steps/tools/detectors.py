@@ -1,10 +1,10 @@
 """Trained models by name or file: what `detect` and `evaluate` load."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.error import URLError
 
 import torch
 from PIL import Image
@@ -65,7 +65,7 @@ class Detector:
 def save_detector(
     model: Step8, path: Path, classes: tuple[str, ...], short_side: int, notes: Mapping[str, str]
 ) -> None:
-    """Writes the weights of a small model with the names of its classes."""
+    """Writes the weights of a small model with all that `load_detector` needs to use it."""
     metadata = {"model": "small", "classes": json.dumps(classes), "short_side": str(short_side)}
     save_weights(model, path, metadata | dict(notes))
 
@@ -84,14 +84,14 @@ def load_detector(weights: str | Path = "shipped", url: str = OFFICIAL_URL) -> D
         ValueError: the file is broken, or of another model.
     """
     if str(weights) in OFFICIAL:
-        return load_official_detector(str(weights), url)
+        return official_detector(str(weights), fetch_official(str(weights), url))
     path = SHIPPED if str(weights) == "shipped" else Path(weights)
     if not path.is_file():
         names = ", ".join(["shipped", *OFFICIAL])
         raise FileNotFoundError(f"weights: expected one of {names}, or a file, found {weights}")
     for name, (file, _) in OFFICIAL.items():
         if path.name == file:
-            return load_official_detector(name, path.parent.absolute().as_uri() + "/")
+            return official_detector(name, path)
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
@@ -106,22 +106,40 @@ def load_detector(weights: str | Path = "shipped", url: str = OFFICIAL_URL) -> D
     return Detector(model.eval(), classes, side, 2 * side)
 
 
-def load_official_detector(name: str, url: str = OFFICIAL_URL) -> Detector:
-    """Fetches an official checkpoint through torch.hub's cache, its hash checked, and loads it."""
+def fetch_official(name: str, url: str = OFFICIAL_URL) -> Path:
+    """Fetches an official checkpoint into torch.hub's cache, unless it is there; its path."""
+    file, _ = OFFICIAL[name]
+    path = Path(torch.hub.get_dir()) / "checkpoints" / file
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            torch.hub.download_url_to_file(url + file, str(path), hash_prefix(file))
+        except RuntimeError as error:
+            raise ValueError(f"{url}{file}: expected the official file: {error}") from error
+        except OSError as error:
+            raise ConnectionError(
+                f"weights: could not fetch {url}{file}: {error}. Fetch it by hand and put it at "
+                f"{path}, or give the file's path"
+            ) from error
+    return path
+
+
+def hash_prefix(file: str) -> str:
+    """The first digits of an official file's SHA-256, which its name ends in."""
+    return Path(file).stem.rpartition("-")[2]
+
+
+def official_detector(name: str, path: Path) -> Detector:
+    """Step8 with the weights of an official file, whose hash is checked."""
     file, arguments = OFFICIAL[name]
-    folder = Path(torch.hub.get_dir()) / "checkpoints"
-    try:
-        state = torch.hub.load_state_dict_from_url(
-            url + file, map_location="cpu", check_hash=True, weights_only=True
+    with path.open("rb") as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    if not digest.startswith(hash_prefix(file)):
+        raise ValueError(
+            f"{path}: expected the official file, whose SHA-256 starts with {hash_prefix(file)}, "
+            f"found {digest[:8]}; delete it and fetch it again"
         )
-    except (URLError, OSError) as error:
-        raise ConnectionError(
-            f"weights: could not fetch {url}{file}: {error}. Fetch it by hand and put it at "
-            f"{folder / file}, or give the file's path"
-        ) from error
-    except RuntimeError as error:
-        raise ValueError(f"{folder / file}: expected the official file: {error}") from error
     model = Step8(**OFFICIAL_SIZES, **arguments)
-    load_official(model, state)
+    load_official(model, torch.load(path, map_location="cpu", weights_only=True))
     classes = tuple(FasterRCNN_ResNet50_FPN_Weights.DEFAULT.meta["categories"])
     return Detector(model.eval(), classes, 800, 1333)

@@ -103,7 +103,7 @@ class Scenes(Dataset):
         if split not in SPLITS:
             raise ValueError(f"split: expected one of {', '.join(SPLITS)}, found {split!r}")
         self.count, self.split, self.seed, self.size = count, split, seed, size
-        self.max_objects = max_objects
+        self.max_objects, self.short_side = max_objects, size
         self.drawn: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
 
     def __len__(self) -> int:

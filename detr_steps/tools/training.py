@@ -14,9 +14,11 @@ from torch.utils.data import DataLoader, Dataset
 
 from ..step8_set_loss import Step8
 from .batches import StepSampler, collate, flip_some
-from .checkpoints import load_checkpoint, load_weights, save_checkpoint, save_weights
+from .checkpoints import load_checkpoint, save_checkpoint
 from .detectors import save_detector
 from .evaluation import evaluate
+
+BEST = "best.safetensors"
 
 
 @dataclass(frozen=True)
@@ -82,8 +84,8 @@ class Trainer:
 
     Args:
         model: the model, changed in place.
-        dataset: items (image, target), as `Scenes` gives them.
-        choose: data that the best weights are chosen on; None keeps the last ones.
+        dataset: items (image, target), with `classes` and `short_side`, as `Scenes` has them.
+        choose: data that the best weights are chosen on.
         settings: see `Settings`.
         folder: where checkpoints and weights are kept; None keeps nothing.
         accelerator: of Hugging Face Accelerate; decides devices, processes and precision.
@@ -94,7 +96,7 @@ class Trainer:
         self,
         model: Step8,
         dataset: Dataset,
-        choose: Dataset | None,
+        choose: Dataset,
         settings: Settings,
         folder: Path | None = None,
         accelerator: Accelerator | None = None,
@@ -111,6 +113,9 @@ class Trainer:
         state = load_checkpoint(self.folder, asdict(settings)) if self.folder else None
         set_seed(settings.seed)
         self.model.to(self.accelerator.device).train()
+        if self.accelerator.num_processes > 1 and self.accelerator.device.type == "cuda":
+            # each process would normalise by its own share; PyTorch has this for GPUs only
+            self.model.backbone = nn.SyncBatchNorm.convert_sync_batchnorm(self.model.backbone)
         if state is None or state["stage"] == "pretrain":
             classifier = DenseClassifier(self.model)
             optimizer = torch.optim.AdamW(
@@ -156,9 +161,8 @@ class Trainer:
         )
         loader = DataLoader(self.dataset, batch_sampler=sampler, collate_fn=collate)
         for step, (images, mask, targets) in enumerate(loader, start):
-            seed = (settings.seed * 2 + (name == "train")) * 10_000_019 + step
-            seed = seed * accelerator.num_processes + accelerator.process_index
-            images, targets = flip_some(images, targets, seed)
+            if mask is None:  # a data set of many sizes mirrors its images itself
+                images, targets = flip_some(images, targets, sampler.flips(step))
             images = images.to(accelerator.device)
             mask = None if mask is None else mask.to(accelerator.device)
             with accelerator.autocast():
@@ -169,28 +173,27 @@ class Trainer:
             scheduler.step()
             optimizer.zero_grad()
             done = step + 1
-            self.report(name, done, steps, loss.item())
-            if (
-                name == "train"
-                and self.choose
-                and (done % settings.evaluate_every == 0 or done == steps)
-            ):
+            self.report(name, done, steps, accelerator.reduce(loss.detach(), "mean").item())
+            last = done == steps
+            if name == "train" and (last or done % settings.evaluate_every == 0):
                 self.evaluate_and_keep(done)
-            if self.folder and (done % settings.save_every == 0 or done == steps):
-                if accelerator.is_main_process:
-                    save_checkpoint(
-                        self.folder,
-                        {
-                            "stage": name,
-                            "step": done,
-                            "module": module.state_dict(),
-                            "optimizer": optimizer.state_dict(),
-                            "scheduler": scheduler.state_dict(),
-                            "history": self.history,
-                            "settings": asdict(settings),
-                        },
-                    )
-                accelerator.wait_for_everyone()
+            if last or done % settings.save_every == 0:
+                self.save(name, done, module, optimizer, scheduler)
+
+    def save(self, name, done, module, optimizer, scheduler) -> None:
+        """Replaces the last checkpoint."""
+        if self.folder and self.accelerator.is_main_process:
+            state = {
+                "stage": name,
+                "step": done,
+                "module": module.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "scheduler": scheduler.state_dict(),
+                "history": self.history,
+                "settings": asdict(self.settings),
+            }
+            save_checkpoint(self.folder, state)
+        self.accelerator.wait_for_everyone()
 
     def evaluate_and_keep(self, step: int) -> None:
         """Evaluates on the data to choose on, and keeps the weights if they are the best so far."""
@@ -198,15 +201,13 @@ class Trainer:
         best = max((past["map"] for past in self.history), default=-1.0)
         self.history.append(result)
         if self.folder and result["map"] > best and self.accelerator.is_main_process:
-            save_weights(self.model, self.folder / "best.safetensors")
-
-    def finish(self, classes: tuple[str, ...], short_side: int) -> None:
-        """Writes the best weights with all that `detect` needs beside them."""
-        if self.folder:
-            best = self.folder / "best.safetensors"
-            if best.exists():
-                load_weights(self.model, best)
-            save_detector(self.model, best, classes, short_side, {"settings": str(self.settings)})
+            notes = {
+                "settings": str(self.settings),
+                "step": str(step),
+                "AP": f"{result['map']:.1f}",
+            }
+            data = self.dataset
+            save_detector(self.model, self.folder / BEST, data.classes, data.short_side, notes)
 
     def dense_loss(self, classifier: nn.Module, images: Tensor, mask, targets) -> Tensor:
         """Cross-entropy of every cell."""

@@ -1,0 +1,85 @@
+"""Trained models by name: the shipped one, and the whole path of the official ones."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+import torch
+from matplotlib import cbook
+from test_parity import official_state
+from typer.testing import CliRunner
+
+from detr_steps.tools import detectors
+from detr_steps.tools.commands import app
+
+PHOTO = cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)
+
+
+@pytest.fixture
+def made_file(tmp_path, monkeypatch) -> Path:
+    """A made checkpoint of the official names and shapes, served from a local URL."""
+    torch.manual_seed(0)
+    state = official_state()
+    for name, tensor in state.items():
+        if name.endswith("running_var"):
+            tensor.fill_(1.0)
+        else:
+            tensor.normal_(std=0.02)
+    server = tmp_path / "server"
+    server.mkdir()
+    torch.save({"model": state}, server / "new.pth")
+    digest = hashlib.sha256((server / "new.pth").read_bytes()).hexdigest()
+    file = (server / "new.pth").rename(server / f"detr-made-{digest[:8]}.pth")
+    monkeypatch.setitem(detectors.OFFICIAL, "official", (file.name, {}))
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    return file
+
+
+def test_an_official_file_is_fetched_checked_loaded_and_used(made_file, tmp_path, capsys):
+    detector = detectors.load_detector("official", made_file.parent.as_uri() + "/")
+    assert (tmp_path / "hub" / "checkpoints" / made_file.name).exists()
+    assert len(detector.classes) == 91
+    assert detector.classes[1] == "person" and detector.classes[90] == "toothbrush"
+    expected = torch.load(made_file)["model"]["class_embed.weight"]
+    assert torch.equal(detector.model.class_head.weight, expected)
+    made_file.unlink()  # the second time it comes from the cache
+    again = detectors.load_detector("official", made_file.parent.as_uri() + "/")
+    assert torch.equal(again.model.class_head.weight, expected)
+
+
+def test_a_file_given_by_path_is_drawn_with_cocos_names(made_file, tmp_path):
+    arguments = ["detect", PHOTO, "--weights", str(made_file), "--threshold", "0.0"]
+    result = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "out")])
+    assert result.exit_code == 0, result.output
+    assert "100 objects" in result.output
+    assert (tmp_path / "out" / "grace_hopper.png").exists()
+
+
+def test_a_changed_file_is_refused(made_file):
+    made_file.write_bytes(made_file.read_bytes()[:-1] + b"x")
+    with pytest.raises(ValueError, match="expected the official file"):
+        detectors.load_detector(made_file)
+    with pytest.raises(ValueError, match="expected the official file"):
+        detectors.load_detector("official", made_file.parent.as_uri() + "/")
+
+
+def test_without_a_network_the_error_says_where_to_put_the_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    url = (tmp_path / "nowhere").as_uri() + "/"
+    with pytest.raises(ConnectionError) as error:
+        detectors.load_detector("official-r101-dc5", url)
+    message = str(error.value)
+    assert f"could not fetch {url}detr-r101-dc5-a2e86def.pth" in message
+    assert str(tmp_path / "checkpoints" / "detr-r101-dc5-a2e86def.pth") in message
+
+
+def test_an_unknown_name_is_refused_with_the_known_ones():
+    with pytest.raises(FileNotFoundError, match="shipped, official, official-dc5"):
+        detectors.load_detector("offical")
+
+
+def test_mistakes_of_the_command_line_have_no_traceback(tmp_path):
+    result = CliRunner().invoke(app, ["detect", str(tmp_path / "none.jpg"), "--weights", "nothing"])
+    assert result.exit_code == 1 and "Traceback" not in result.output
+    result = CliRunner().invoke(app, ["evaluate", "--weights", "nothing"])
+    assert result.exit_code == 1 and isinstance(result.exception, SystemExit)
