@@ -3,7 +3,7 @@
 Colours are those of Okabe and Ito (2008), which colour-blind people can tell apart.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 
 import matplotlib.pyplot as plt
@@ -98,6 +98,26 @@ def draw_boxes(
         if i < len(labels):
             box = {"facecolor": colour, "edgecolor": "none", "pad": 1.5}
             axes.text(x1, y1, labels[i], color="white", fontsize=8, va="bottom", bbox=box)
+
+
+def draw_detections(
+    axes: Axes,
+    image: Tensor,
+    found: Mapping[str, Tensor],
+    classes: Sequence[str],
+    threshold: float = 0.7,
+) -> None:
+    """Draws an image [3, H, W] with its detections: corners in pixels, class and score."""
+    draw_photo(axes, image)
+    for score, label, (x1, y1, x2, y2) in zip(
+        found["scores"].tolist(), found["labels"].tolist(), found["boxes"].tolist(), strict=True
+    ):
+        if score >= threshold:
+            style = {"fill": False, "edgecolor": VERMILLION, "linewidth": 1.5}
+            axes.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, **style))
+            box = {"facecolor": VERMILLION, "edgecolor": "none", "pad": 1}
+            name = f"{classes[label]} {score:.2f}"
+            axes.text(x1, y1, name, color="white", fontsize=6.5, va="bottom", bbox=box)
 
 
 def draw_matching(

@@ -55,12 +55,13 @@ def truth(target: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def evaluate(
+def collect(
     model: Step8, dataset: Dataset, accelerator: Accelerator, batch_size: int = 50
-) -> dict[str, float]:
-    """COCO's AP, AP50, AP75 and AP by size, in percent, by pycocotools through torchmetrics.
+) -> tuple[list[dict[str, Tensor]], list[dict[str, Tensor]]]:
+    """What a model finds in each image of a data set, and what is there; all of it on each process.
 
-    Every process takes its share of the images; the detections of all are gathered, each once.
+    Every process takes its share of the images, and each image is seen once. The order is that of
+    the data set on one process.
     """
     share = range(accelerator.process_index, len(dataset), accelerator.num_processes)
     loader = DataLoader(Subset(dataset, share), batch_size, collate_fn=collate)
@@ -76,8 +77,22 @@ def evaluate(
         found += [{k: v.cpu() for k, v in one.items()} for one in detections(outputs, sizes)]
         wanted += [truth(target) for target in targets]
     model.train(training)
-    found, wanted = gather_object(found), gather_object(wanted)
+    return gather_object(found), gather_object(wanted)
+
+
+def evaluate(
+    model: Step8, dataset: Dataset, accelerator: Accelerator, batch_size: int = 50
+) -> dict[str, float]:
+    """COCO's AP, AP50, AP75 and AP by size, in percent, by pycocotools through torchmetrics."""
     metric = MeanAveragePrecision(iou_type="bbox", backend="pycocotools")
-    metric.update(found, wanted)
+    metric.update(*collect(model, dataset, accelerator, batch_size))
     result = metric.compute()
     return {name: 100 * result[name].item() for name in METRICS}
+
+
+def precision_by_recall(found: list[dict[str, Tensor]], wanted: list[dict[str, Tensor]]) -> Tensor:
+    """Precision at the recalls 0, 0.01 .. 1, mean over classes: [10, 101], IoU from 0.5 to 0.95."""
+    metric = MeanAveragePrecision(iou_type="bbox", backend="pycocotools", extended_summary=True)
+    metric.update(found, wanted)
+    precision = metric.compute()["precision"][:, :, :, 0, -1]  # [10, 101, C], all sizes
+    return precision.clamp(min=0).mean(-1)

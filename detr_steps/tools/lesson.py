@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from textwrap import dedent
 
 import matplotlib.pyplot as plt
 import torch
@@ -40,7 +41,7 @@ def show_map(step: int) -> None:
 
 def show_source(*objects: Callable) -> None:
     """Shows the source of classes or functions as it stands in the package and runs here."""
-    code = "\n\n".join(inspect.getsource(thing).rstrip() for thing in objects)
+    code = "\n\n".join(dedent(inspect.getsource(thing)).rstrip() for thing in objects)
     file = inspect.getsourcefile(objects[0]).replace("\\", "/").rpartition("/detr_steps/")[2]
     display(Markdown(f"From `detr_steps/{file}`:\n\n```python\n{code}\n```"))
 
