@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: run test lab lint format update lock clean
+.PHONY: run test lab train lint format update lock clean
 
 run: $(READY) ## execute the nine notebooks, write them as HTML under build/
 	$(BIN)/python -m detr_steps.tools.run_notebooks
@@ -13,6 +13,11 @@ test: $(READY) ## unit tests, and nbval on all notebooks
 
 lab: $(READY) ## JupyterLab on the notebooks
 	$(BIN)/jupyter lab --notebook-dir=notebooks
+
+train: $(READY) ## make the shipped weights again (see detr_steps/trained/README.md)
+	$(BIN)/python -m detr_steps train --out runs/shipped --scenes 16000 --steps 24000 \
+		--evaluate-every 4000
+	cp runs/shipped/best.safetensors detr_steps/trained/scenes.safetensors
 
 lint: $(READY)
 	$(BIN)/ruff check
@@ -25,6 +30,7 @@ format: $(READY)
 update: $(READY) ## execute the notebooks and store their outputs, after a change of the package
 	$(BIN)/python -m detr_steps.tools.run_notebooks --save
 	$(BIN)/python -m detr_steps.tools.overview notebooks/overview.png
+	$(BIN)/python -m detr_steps.tools.gallery notebooks/detections.png
 
 # torch pins the CUDA packages that belong to it; leaving them out keeps the CPU-only build possible
 lock: $(READY) ## pin the newest versions that pyproject.toml allows

@@ -5,12 +5,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate import Accelerator
 from matplotlib import cbook
 from test_parity import official_state
 from typer.testing import CliRunner
 
 from detr_steps.tools import detectors
 from detr_steps.tools.commands import app
+from detr_steps.tools.evaluation import evaluate
+from detr_steps.tools.scenes import Scenes
 
 PHOTO = cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)
 
@@ -71,6 +74,18 @@ def test_without_a_network_the_error_says_where_to_put_the_file(tmp_path, monkey
     message = str(error.value)
     assert f"could not fetch {url}detr-r101-dc5-a2e86def.pth" in message
     assert str(tmp_path / "checkpoints" / "detr-r101-dc5-a2e86def.pth") in message
+
+
+def test_the_shipped_weights_detect_unseen_scenes():
+    detector = detectors.load_detector()
+    result = evaluate(detector.model, Scenes(60, "test"), Accelerator(cpu=True))
+    assert result["map"] > 65 and result["map_50"] > 90
+    assert detectors.SHIPPED.stat().st_size < 16 * 2**20
+
+
+def test_the_evaluate_command_prints_a_table():
+    result = CliRunner().invoke(app, ["evaluate", "--cpu", "--scenes", "4"])
+    assert result.exit_code == 0 and "AP50" in result.output and "on 4 images" in result.output
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones():

@@ -1,0 +1,34 @@
+"""What the shipped model finds in unseen scenes: `python -m detr_steps.tools.gallery FILE.png`."""
+
+import sys
+
+import matplotlib.pyplot as plt
+import torch
+from matplotlib.figure import Figure
+
+from .batches import collate
+from .detectors import Detector, load_detector
+from .drawing import draw_detections
+from .evaluation import detections
+from .scenes import Scenes
+
+
+@torch.no_grad()
+def gallery(
+    detector: Detector, scenes: Scenes, first: int = 0, rows: int = 2, columns: int = 6
+) -> Figure:
+    """Draws scenes with the detections of a trained model."""
+    images, _, targets = collate([scenes[first + i] for i in range(rows * columns)])
+    sizes = [tuple(target["size"].tolist()) for target in targets]
+    found = detections(detector.model(images), sizes)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(2 * columns, 2.2 * rows), layout="constrained"
+    )
+    for axis, image, one in zip(axes.flat, images, found, strict=True):
+        draw_detections(axis, image, one, detector.classes)
+    return figure
+
+
+if __name__ == "__main__":
+    picture = gallery(load_detector("shipped"), Scenes(500, "test"))
+    picture.savefig(sys.argv[1], dpi=100, facecolor="white")
