@@ -104,8 +104,7 @@ def test_two_processes_do_what_one_does(tmp_path):
     results = []
     for processes in (1, 2):
         out = tmp_path / f"{processes}.pt"
-        launch = ["-m", "torch.distributed.run", "--nproc_per_node", str(processes)]
-        launch += ["--master_port", "29533"]
+        launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
         call = [sys.executable, *launch, str(script), str(out)]
         subprocess.run(call, check=True, capture_output=True, timeout=300)
         results.append(torch.load(out))
