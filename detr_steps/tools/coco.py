@@ -13,7 +13,7 @@ from torchvision.datasets import CocoDetection
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as transform
 
-from .photo import IMAGENET_MEAN, IMAGENET_STD
+from .photo import to_input
 
 TRAIN_SIDES = tuple(range(480, 801, 32))  # DETR, section 4 ("Technical details")
 
@@ -50,12 +50,7 @@ def detr_transforms(
     train: bool, sides: tuple[int, ...] = TRAIN_SIDES, longest: int = 1333
 ) -> v2.Transform:
     """DETR's augmentation, or for evaluation the plain resize to the largest of `sides`."""
-    finish = [
-        v2.ClampBoundingBoxes(),
-        v2.ToImage(),
-        v2.ToDtype(torch.float32, scale=True),
-        v2.Normalize(IMAGENET_MEAN, IMAGENET_STD),
-    ]
+    finish = [v2.ClampBoundingBoxes(), *to_input()]
     if not train:
         return v2.Compose([v2.Resize(max(sides), max_size=longest), *finish])
     resize = v2.RandomShortestSize(list(sides), max_size=longest)

@@ -11,11 +11,10 @@ from PIL import Image
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights
-from torchvision.transforms import v2
 
 from ..step8_set_loss import Step8
 from .checkpoints import load_weights, save_weights
-from .photo import IMAGENET_MEAN, IMAGENET_STD
+from .photo import prepare
 from .small import small_detr
 from .weights import load_official
 
@@ -51,15 +50,7 @@ class Detector:
 
     def prepare(self, picture: Image.Image) -> Tensor:
         """A picture -> image [1, 3, H, W], resized and normalised as in training."""
-        transform = v2.Compose(
-            [
-                v2.Resize(self.short_side, max_size=self.longest),
-                v2.ToImage(),
-                v2.ToDtype(torch.float32, scale=True),
-                v2.Normalize(IMAGENET_MEAN, IMAGENET_STD),
-            ]
-        )
-        return transform(picture.convert("RGB"))[None].as_subclass(Tensor)
+        return prepare(picture, self.short_side, self.longest)
 
 
 def save_detector(

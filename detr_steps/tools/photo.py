@@ -17,22 +17,35 @@ PHOTO_OBJECTS = {  # drawn by hand, (cx, cy, w, h) in 0..1
 }
 
 
+def to_input() -> list[v2.Transform]:
+    """What turns a resized picture into a float image [3, H, W], normalised as DETR does."""
+    return [
+        v2.ToImage(),
+        v2.ToDtype(torch.float32, scale=True),
+        v2.Normalize(IMAGENET_MEAN, IMAGENET_STD),
+    ]
+
+
+def prepare(picture: Image.Image, short_side: int, longest: int = 1333) -> Tensor:
+    """A picture of any mode -> image [1, 3, H, W], resized and normalised as DETR does (section 4).
+
+    Args:
+        picture: as PIL opens it.
+        short_side: pixels of the shorter side.
+        longest: the most pixels of the longer side.
+    """
+    transform = v2.Compose([v2.Resize(short_side, max_size=longest), *to_input()])
+    return transform(picture.convert("RGB"))[None].as_subclass(Tensor)
+
+
 def load_photo(short_side: int = 640) -> Tensor:
     """The photo [1, 3, H, W], resized and normalised as DETR does (section 4).
 
     Args:
         short_side: pixels of the shorter side; the longer one is at most 1333.
     """
-    transform = v2.Compose(
-        [
-            v2.Resize(short_side, max_size=1333),
-            v2.ToImage(),
-            v2.ToDtype(torch.float32, scale=True),
-            v2.Normalize(IMAGENET_MEAN, IMAGENET_STD),
-        ]
-    )
     with Image.open(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)) as photo:
-        return transform(photo.convert("RGB"))[None].as_subclass(Tensor)
+        return prepare(photo, short_side)
 
 
 def to_picture(image: Tensor) -> Tensor:
