@@ -15,7 +15,7 @@ lab: $(READY) ## JupyterLab on the notebooks
 	$(BIN)/jupyter lab --notebook-dir=notebooks
 
 train: $(READY) ## make the shipped weights again (see detr_steps/trained/README.md)
-	$(BIN)/python -m detr_steps train --out runs/shipped --scenes 16000 --steps 24000 \
+	$(BIN)/python -m detr_steps train --out runs/shipped --scenes 24000 --steps 40000 \
 		--evaluate-every 4000
 	cp runs/shipped/best.safetensors detr_steps/trained/scenes.safetensors
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from detr_steps.tools.batches import StepSampler, collate, flip_some
+from detr_steps.tools.evaluation import count_duplicates
 from detr_steps.tools.scenes import CLASSES, Scenes, inside_shape
 from detr_steps.tools.training import dense_targets
 
@@ -17,7 +18,7 @@ def test_scenes_are_the_same_on_every_machine():
         picture, labels, boxes = Scenes(40).draw(index)
         digest.update(picture.tobytes())
         digest.update(labels.astype("<i8").tobytes() + boxes.astype("<f8").tobytes())
-    assert digest.hexdigest()[:16] == "aeddc839a8d6af46"
+    assert digest.hexdigest()[:16] == "2fce96dd70f78cfb"
 
 
 def test_a_scene_depends_on_seed_split_and_index_alone():
@@ -95,3 +96,14 @@ def test_a_cell_takes_the_class_of_the_smallest_box_over_it():
     }
     dense = dense_targets([target], (4, 4), num_classes=3)[0]
     assert dense.tolist() == [[2, 2, 3, 3], [2, 2, 1, 1], [1, 1, 1, 1], [3, 3, 3, 3]]
+
+
+def test_a_duplicate_is_a_second_box_of_the_same_class_on_the_same_place():
+    box = [0.0, 0.0, 10.0, 10.0]
+    boxes = torch.tensor([box, [0.0, 0.0, 10.0, 9.0], box, [20.0, 0.0, 30.0, 10.0], box])
+    labels = torch.tensor([1, 1, 2, 1, 1])
+    one = {"boxes": boxes, "labels": labels}
+    assert count_duplicates([one]) == 2  # the second and the last; the third is of another class
+    assert count_duplicates([one, one]) == 4
+    assert count_duplicates([one], iou=0.95) == 1
+    assert count_duplicates([{"boxes": boxes[:0], "labels": labels[:0]}]) == 0

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from detr_steps.tools.checkpoints import CHECKPOINT, load_checkpoint, load_weights, save_weights
 from detr_steps.tools.commands import app
-from detr_steps.tools.detectors import load_detector
+from detr_steps.tools.detectors import SHIPPED, load_detector, start_from
 from detr_steps.tools.evaluation import evaluate
 from detr_steps.tools.scenes import Scenes
 from detr_steps.tools.small import small_detr
@@ -42,6 +42,10 @@ def test_four_scenes_are_learnt_by_heart():
     )
     model = trainer.run()
     assert losses[-1] < losses[0] / 4
+    watched = trainer.watch()
+    layers = {name: watched[name] for name in ("class", "bbox", "giou")}
+    assert 2 * layers["class"] + 5 * layers["bbox"] + 2 * layers["giou"] < losses[-1]
+    assert watched["no_object"] == pytest.approx(watched["empty"], abs=0.2)
     assert evaluate(model, scenes, trainer.accelerator)["map_50"] > 90
 
 
@@ -117,7 +121,8 @@ def test_two_processes_do_what_one_does(tmp_path):
 def test_broken_and_foreign_checkpoints_are_refused(tmp_path):
     settings = {"steps": 3}
     assert load_checkpoint(tmp_path, settings) is None
-    state = dict.fromkeys(("stage", "step", "module", "optimizer", "scheduler", "history"), 0)
+    parts = ("stage", "step", "module", "optimizer", "scheduler", "scaler", "history")
+    state = dict.fromkeys(parts, 0)
     torch.save({**state, "settings": settings}, tmp_path / CHECKPOINT)
     assert load_checkpoint(tmp_path, settings)["step"] == 0
     with pytest.raises(ValueError, match="same settings, found another steps"):
@@ -159,3 +164,27 @@ def test_settings_from_a_file_and_mistakes_in_it(tmp_path):
     config.write_text("stepz = 3\n")
     result = runner.invoke(app, arguments)
     assert result.exit_code == 2 and "stepz" in result.output
+
+
+def test_training_goes_on_from_given_weights(tmp_path):
+    runner = CliRunner()
+    options = [*OPTIONS, "--steps=1", "--lr=0", "--backbone-lr=0", "--weight-decay=0"]
+    out = tmp_path / "run"
+    result = runner.invoke(app, [*options, "--start", "shipped", "--out", str(out)])
+    assert result.exit_code == 0, result.output
+    assert torch.load(out / CHECKPOINT)["settings"]["pretrain_steps"] == 0
+    start, end = load_file(SHIPPED), load_file(out / BEST)
+    parameters = dict(small_detr(6).named_parameters())
+    assert all(torch.equal(start[name], end[name]) for name in parameters)
+
+
+def test_other_classes_get_a_new_class_head():
+    model = small_detr(3)
+    before = model.class_head.weight.clone()
+    start_from(model, ("a", "b", "c"), "shipped")
+    shipped = load_file(SHIPPED)
+    assert torch.equal(model.class_head.weight, before)
+    assert torch.equal(model.bbox_head[0].weight, shipped["bbox_head.0.weight"])
+    same = small_detr(6)
+    start_from(same, Scenes.classes, "shipped")
+    assert torch.equal(same.class_head.weight, shipped["class_head.weight"])

@@ -38,7 +38,8 @@ def load_checkpoint(folder: Path, settings: Mapping) -> dict | None:
         return None
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        expected = {"stage", "step", "module", "optimizer", "scheduler", "history", "settings"}
+        parts = ("stage", "step", "module", "optimizer", "scheduler", "scaler", "history")
+        expected = {*parts, "settings"}
         if not isinstance(state, dict) or set(state) != expected:
             raise ValueError("its content is another")
     except Exception as error:

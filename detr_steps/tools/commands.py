@@ -17,7 +17,7 @@ from rich.table import Table
 from torch.utils.data import Dataset
 
 from .coco import CocoScenes
-from .detectors import Detector, load_detector
+from .detectors import Detector, load_detector, start_from
 from .evaluation import detections, evaluate
 from .scenes import Scenes
 from .small import small_detr
@@ -113,6 +113,10 @@ def train(
         Path | None, typer.Option(help="images to choose the best weights on")
     ] = None,
     choose_annotations: Annotated[Path | None, typer.Option(help="their JSON file")] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(help="weights to start from: shipped, or a file; leaves out the warm start"),
+    ] = None,
     side: Annotated[int, typer.Option(help="shorter side of COCO images, in pixels")] = 96,
     scenes: Annotated[int, typer.Option(help="number of training scenes")] = 8000,
     choose_scenes: Annotated[int, typer.Option(help="scenes to choose the weights on")] = 300,
@@ -136,7 +140,7 @@ def train(
 
     `accelerate launch -m detr_steps train` does it on several GPUs or machines.
     """
-    values = locals()
+    values = locals() | ({"pretrain_steps": 0} if start else {})
     settings = Settings(**{name: values[name] for name in DEFAULTS if name in values})
     try:
         accelerator = Accelerator(
@@ -153,7 +157,9 @@ def train(
             )
         torch.manual_seed(seed)
         model = small_detr(len(data.classes))
-        start = time.perf_counter()
+        if start:
+            start_from(model, data.classes, start)
+        begin = time.perf_counter()
         with Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -172,7 +178,8 @@ def train(
                     bars[stage] = progress.add_task(stage, total=steps, loss=loss, ap=ap)
                 progress.update(bars[stage], completed=step, loss=smooth[stage], ap=ap)
                 if step % 50 == 0:
-                    accelerator.log({f"{stage}/loss": smooth[stage]}, step=step)
+                    values = {"loss": smooth[stage], **trainer.watch()}
+                    accelerator.log({f"{stage}/{k}": v for k, v in values.items()}, step=step)
 
             accelerator.init_trackers("tensorboard")
             trainer = Trainer(model, data, choose, settings, out, accelerator, report)
@@ -181,7 +188,7 @@ def train(
     except (ValueError, OSError) as error:
         raise fail(error) from error
     if accelerator.is_main_process:
-        minutes = (time.perf_counter() - start) / 60
+        minutes = (time.perf_counter() - begin) / 60
         console = Console()
         console.print(result_table(trainer.history, "on the data to choose on"))
         console.print(f"{minutes:.1f} minutes; best weights: {out / BEST}")

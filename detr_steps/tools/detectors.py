@@ -97,6 +97,24 @@ def load_detector(weights: str | Path = "shipped", url: str = OFFICIAL_URL) -> D
     return Detector(model.eval(), classes, side, 2 * side)
 
 
+def start_from(model: Step8, classes: tuple[str, ...], weights: str | Path) -> None:
+    """Puts trained weights into a small model; with other classes its class head stays as it is.
+
+    Raises:
+        FileNotFoundError, ValueError: as `load_detector`, or the weights are of a larger model.
+    """
+    if str(weights) in OFFICIAL:
+        raise ValueError(f"weights: expected those of a small model to start from, found {weights}")
+    detector = load_detector(weights)
+    state = detector.model.state_dict()
+    if detector.classes != tuple(classes):
+        state = {name: value for name, value in state.items() if "class_head" not in name}
+    try:
+        model.load_state_dict(state, strict=False)
+    except RuntimeError as error:
+        raise ValueError(f"{weights}: expected weights of a small model: {error}") from error
+
+
 def fetch_official(name: str, url: str = OFFICIAL_URL) -> Path:
     """Fetches an official checkpoint into torch.hub's cache, unless it is there; its path."""
     file, _ = OFFICIAL[name]

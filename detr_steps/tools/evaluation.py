@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 from torchmetrics.detection import MeanAveragePrecision
 
-from ..step7_hungarian_matching import box_cxcywh_to_xyxy
+from ..step7_hungarian_matching import box_cxcywh_to_xyxy, box_iou
 from ..step8_set_loss import Step8
 from .batches import collate
 
@@ -39,6 +39,21 @@ def detections(
         corners = box_cxcywh_to_xyxy(box[order]) * box.new_tensor([width, height, width, height])
         found.append({"scores": score[order], "labels": label[order], "boxes": corners})
     return found
+
+
+def count_duplicates(found: Sequence[Mapping[str, Tensor]], iou: float = 0.5) -> int:
+    """Boxes that overlap a better one of the same class by more than `iou`, over all images.
+
+    Args:
+        found: for each image what `detections` returns, best first.
+        iou: how much two boxes may overlap.
+    """
+    count = 0
+    for one in found:
+        same = one["labels"][:, None] == one["labels"]
+        twice = (box_iou(one["boxes"], one["boxes"]) > iou) & same
+        count += int(twice.triu(1).any(0).sum())
+    return count
 
 
 def truth(target: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -18,8 +18,9 @@ SPLITS = {
     "choose": 1,
     "test": 2,
 }  # "choose" is for choosing weights, "test" for reporting
-MIN_VISIBLE = 0.75  # the part of every object that must stay in sight
-MIN_CONTRAST = 150  # of an object to the ground, summed over red, green and blue
+MIN_VISIBLE = 0.9  # the part of every object that must stay in sight
+ATTEMPTS = 30  # to find room for the objects of a scene
+MIN_CONTRAST = 200  # to the ground, summed over red, green and blue; half of it to other objects
 
 # five-pointed star around (0, 0) with radius 1: outer and inner corners, clockwise from the top
 STAR = np.array(
@@ -119,28 +120,33 @@ class Scenes(Dataset):
         ground = 40 + 176 * rng.random(3)
         picture = texture(rng, ground, x, y)
         owner = np.full((size, size), -1)
-        labels, boxes, areas = [], [], []
-        for _ in range(rng.integers(1, self.max_objects + 1)):
+        labels, boxes, areas, colours = [], [], [], []
+        wanted = rng.integers(1, self.max_objects + 1)
+        for _ in range(ATTEMPTS):
+            if len(labels) == wanted:
+                break
             label = int(rng.integers(len(CLASSES)))
-            w = (0.15 + 0.35 * rng.random()) * size
-            h = min(max(w * (0.75 + 0.5 * rng.random()), 0.15 * size), 0.5 * size)
+            w = (0.18 + 0.32 * rng.random()) * size
+            h = min(max(w * (0.75 + 0.5 * rng.random()), 0.18 * size), 0.5 * size)
             cx = w / 2 + (size - w) * rng.random()
             cy = h / 2 + (size - h) * rng.random()
-            mask = inside_shape(CLASSES[label], (x + 0.5 - cx) / (w / 2), (y + 0.5 - cy) / (h / 2))
             colour = ground
             while np.abs(colour - ground).sum() < MIN_CONTRAST:
                 colour = 255 * rng.random(3)
-            surface = texture(rng, colour, x, y)
+            if any(np.abs(colour - other).sum() < MIN_CONTRAST / 2 for other in colours):
+                continue
+            mask = inside_shape(CLASSES[label], (x + 0.5 - cx) / (w / 2), (y + 0.5 - cy) / (h / 2))
             covered = np.where(mask, len(labels), owner)
             seen = [(covered == j).sum() for j in range(len(labels))]
             if any(s < MIN_VISIBLE * a for s, a in zip(seen, areas, strict=True)):
                 continue  # it would hide too much of an earlier one
             owner = covered
-            picture = np.where(mask[..., None], surface, picture)
+            picture = np.where(mask[..., None], texture(rng, colour, x, y), picture)
             labels.append(label)
             areas.append(mask.sum())
+            colours.append(colour)
             boxes.append((cx / size, cy / size, w / size, h / size))
-        picture = picture + 24 * (rng.random((size, size, 3)) - 0.5)
+        picture = picture + 16 * (rng.random((size, size, 3)) - 0.5)
         return picture.clip(0, 255).astype(np.uint8), np.array(labels), np.array(boxes)
 
     def __getitem__(self, index: int) -> tuple[Tensor, dict[str, Tensor]]:

@@ -26,10 +26,10 @@ class Settings:
     """What a training run is decided by, beside its data."""
 
     steps: int = 8000
-    pretrain_steps: int = 500
+    pretrain_steps: int = 1000
     batch_size: int = 16
-    lr: float = 1e-3
-    backbone_lr: float = 5e-4
+    lr: float = 1.5e-3
+    backbone_lr: float = 1.5e-3
     pretrain_lr: float = 2e-3
     weight_decay: float = 1e-4
     warmup: int = 100
@@ -74,7 +74,7 @@ def schedule(settings: Settings) -> Callable[[int], float]:
 
     def factor(step: int) -> float:
         rise = min(1.0, (step + 1) / settings.warmup)
-        return rise * 0.5 * (1 + math.cos(math.pi * min(1.0, step / settings.steps)))
+        return rise * 0.5 * (1 + math.cos(math.pi * min(1.0, step / max(settings.steps, 1))))
 
     return factor
 
@@ -106,20 +106,24 @@ class Trainer:
         self.model, self.dataset, self.choose = model, dataset, choose
         self.settings, self.folder, self.report = settings, folder, report
         self.history: list[dict[str, float]] = []
+        self.last_batch: tuple | None = None
 
     def run(self) -> Step8:
         """Both stages, from the last checkpoint if there is one; returns the trained model."""
         settings = self.settings
         state = load_checkpoint(self.folder, asdict(settings)) if self.folder else None
         set_seed(settings.seed)
-        self.model.to(self.accelerator.device).train()
+        self.model.to(self.accelerator.device, memory_format=torch.channels_last).train()
         if self.accelerator.num_processes > 1 and self.accelerator.device.type == "cuda":
             # each process would normalise by its own share; PyTorch has this for GPUs only
             self.model.backbone = nn.SyncBatchNorm.convert_sync_batchnorm(self.model.backbone)
         if state is None or state["stage"] == "pretrain":
             classifier = DenseClassifier(self.model)
             optimizer = torch.optim.AdamW(
-                classifier.parameters(), settings.pretrain_lr, weight_decay=settings.weight_decay
+                classifier.parameters(),
+                settings.pretrain_lr,
+                weight_decay=settings.weight_decay,
+                fused=True,
             )
             scheduler = torch.optim.lr_scheduler.OneCycleLR(
                 optimizer, settings.pretrain_lr, max(settings.pretrain_steps, 1)
@@ -133,6 +137,7 @@ class Trainer:
             [{"params": rest}, {"params": backbone, "lr": settings.backbone_lr}],
             settings.lr,
             weight_decay=settings.weight_decay,
+            fused=True,
         )
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule(settings))
         self.stage("train", self.model, optimizer, scheduler, self.set_loss, state)
@@ -149,6 +154,8 @@ class Trainer:
             optimizer.load_state_dict(state["optimizer"])
             scheduler.load_state_dict(state["scheduler"])
             self.history = state["history"]
+            if accelerator.scaler is not None:
+                accelerator.scaler.load_state_dict(state["scaler"])
         wrapped, optimizer = accelerator.prepare(module, optimizer)
         sampler = StepSampler(
             len(self.dataset),
@@ -183,12 +190,14 @@ class Trainer:
     def save(self, name, done, module, optimizer, scheduler) -> None:
         """Replaces the last checkpoint."""
         if self.folder and self.accelerator.is_main_process:
+            scaler = self.accelerator.scaler  # of the loss, in fp16 alone
             state = {
                 "stage": name,
                 "step": done,
                 "module": module.state_dict(),
                 "optimizer": optimizer.state_dict(),
                 "scheduler": scheduler.state_dict(),
+                "scaler": {} if scaler is None else scaler.state_dict(),
                 "history": self.history,
                 "settings": asdict(self.settings),
             }
@@ -217,4 +226,22 @@ class Trainer:
 
     def set_loss(self, model: nn.Module, images: Tensor, mask, targets) -> Tensor:
         """DETR's loss."""
-        return self.model.compute_loss(model(images, padding_mask=mask), targets)
+        outputs = model(images, padding_mask=mask)
+        self.last_batch = outputs, targets
+        return self.model.compute_loss(outputs, targets)
+
+    @torch.no_grad()
+    def watch(self) -> dict[str, float]:
+        """What to keep an eye on, of the last batch and decoder layer; nothing before the set loss.
+
+        "class", "bbox" and "giou" are the terms of the loss, "no_object" the share of queries that
+        say so, and "empty" the share that should.
+        """
+        if self.last_batch is None:
+            return {}
+        outputs, targets = self.last_batch
+        terms = {name: term[-1] for name, term in self.model.loss_terms(outputs, targets).items()}
+        says = outputs["class_logits"].argmax(-1) == self.model.num_classes
+        objects = sum(len(target["labels"]) for target in targets)
+        shares = {"no_object": says.float().mean(), "empty": 1 - objects / says.numel()}
+        return {name: float(value) for name, value in (terms | shares).items()}
