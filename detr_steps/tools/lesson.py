@@ -125,3 +125,20 @@ def recorded_attention(*modules: nn.MultiheadAttention) -> Iterator[list[Tensor]
     finally:
         for hook in hooks:
             hook.remove()
+
+
+@contextmanager
+def silenced(*modules: nn.Module) -> Iterator[None]:
+    """Inside of the block these modules answer with zeros, whatever they are asked."""
+
+    def hush(module, args, output):
+        if isinstance(output, tuple):  # of an attention: (answer, weights)
+            return torch.zeros_like(output[0]), *output[1:]
+        return torch.zeros_like(output)
+
+    hooks = [module.register_forward_hook(hush) for module in modules]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
