@@ -31,7 +31,7 @@ def test_four_scenes_are_learnt_by_heart():
     torch.manual_seed(0)
     scenes = Scenes(4)
     losses = []
-    settings = Settings(steps=150, pretrain_steps=20, batch_size=4, evaluate_every=1000)
+    settings = Settings(steps=300, pretrain_steps=20, batch_size=4, evaluate_every=1000)
     trainer = Trainer(
         small_detr(6),
         scenes,
