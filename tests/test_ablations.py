@@ -1,35 +1,50 @@
 """The ablations: each takes out what it says, and a difference inside the noise is not claimed."""
 
+from contextlib import contextmanager
+
 import pytest
 import torch
 
-from detr_steps import generalized_box_iou
+from detr_steps import generalized_box_iou, giou_loss
 from detr_steps.tools import ablations
 from detr_steps.tools.ablations import VARIANTS, broken_giou, read_results, summarize, table
 from detr_steps.tools.lesson import silenced
 from detr_steps.tools.small import small_detr
 
 
+@contextmanager
 def variant(name):
     change, arguments = VARIANTS[name]
     torch.manual_seed(0)
-    return change(small_detr(6, **arguments))
+    model = small_detr(6, **arguments)
+    with change(model):
+        yield model
 
 
 def test_each_variant_lacks_its_part():
     image = torch.rand(1, 3, 96, 96)
     target = [{"labels": torch.tensor([1]), "boxes": torch.tensor([[0.5, 0.5, 0.3, 0.3]])}]
-    base = variant("DETR")
-    assert base(image)["pos_emb"].abs().sum() > 0
-    assert variant("without positions")(image)["pos_emb"].abs().sum() == 0
-    assert len(base.encoder) == 1 and len(variant("without encoder").encoder) == 0
-    shallow = variant("without deep supervision")
-    outputs = shallow(image)
-    assert len(outputs["aux_outputs"]) == 1
-    assert len(base.loss_terms(outputs, target)["class"]) == 2
-    assert len(shallow.loss_terms(outputs, target)["class"]) == 1
-    weights = [variant(name).class_weight[-1].item() for name in ("DETR", "no-object weight 1")]
-    assert weights == pytest.approx([0.1, 1.0])
+    with variant("DETR") as base:
+        outputs = base(image)
+        assert outputs["pos_emb"].abs().sum() > 0
+        assert len(base.encoder) == 1
+        assert len(base.loss_terms(outputs, target)["class"]) == 2
+        assert base.class_weight[-1].item() == pytest.approx(0.1)
+    with variant("without positions") as model:
+        assert model(image)["pos_emb"].abs().sum() == 0
+    with variant("without encoder") as model:
+        assert len(model.encoder) == 0
+    with variant("without deep supervision") as model:
+        outputs = model(image)
+        assert len(outputs["aux_outputs"]) == 1
+        assert len(model.loss_terms(outputs, target)["class"]) == 1
+    assert len(model.loss_terms(outputs, target)["class"]) == 2  # outside of the block
+    with variant("no-object weight 1") as model:
+        assert model.class_weight[-1].item() == pytest.approx(1.0)
+    corners = torch.tensor([[0.1, 0.1, 0.2, 0.2]]), torch.tensor([[0.8, 0.8, 0.9, 0.9]])
+    with variant("broken GIoU"):
+        assert giou_loss(*corners).item() == pytest.approx(2.0)
+    assert giou_loss(*corners).item() < 1.99
 
 
 def test_the_broken_giou_cannot_tell_near_from_far():

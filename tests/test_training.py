@@ -11,7 +11,13 @@ from accelerate import Accelerator
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
-from detr_steps.tools.checkpoints import CHECKPOINT, load_checkpoint, load_weights, save_weights
+from detr_steps.tools.checkpoints import (
+    CHECKPOINT,
+    PARTS,
+    load_checkpoint,
+    load_weights,
+    save_weights,
+)
 from detr_steps.tools.commands import app
 from detr_steps.tools.detectors import SHIPPED, load_detector, start_from
 from detr_steps.tools.evaluation import evaluate
@@ -121,8 +127,7 @@ def test_two_processes_do_what_one_does(tmp_path):
 def test_broken_and_foreign_checkpoints_are_refused(tmp_path):
     settings = {"steps": 3}
     assert load_checkpoint(tmp_path, settings) is None
-    parts = ("stage", "step", "module", "optimizer", "scheduler", "scaler", "history")
-    state = dict.fromkeys(parts, 0)
+    state = dict.fromkeys(PARTS, 0)
     torch.save({**state, "settings": settings}, tmp_path / CHECKPOINT)
     assert load_checkpoint(tmp_path, settings)["step"] == 0
     with pytest.raises(ValueError, match="same settings, found another steps"):

@@ -6,8 +6,9 @@ several seeds, and writes a row for every run. Runs that the file already holds 
 
 import csv
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -20,14 +21,14 @@ import typer
 from accelerate import Accelerator
 from matplotlib.figure import Figure
 from scipy.stats import ttest_rel
-from torch import Tensor, nn
-from torch.utils.data import Subset
+from torch import Tensor
 
 from .. import step7_hungarian_matching, step8_set_loss
-from ..step7_hungarian_matching import box_iou, generalized_box_iou
+from ..step7_hungarian_matching import box_iou
 from ..step8_set_loss import Step8
 from .drawing import BLUE, SKY, VERMILLION, panels
-from .evaluation import METRICS, evaluate
+from .evaluation import METRICS
+from .lesson import silenced
 from .scenes import Scenes
 from .small import small_detr
 from .training import Settings, Trainer
@@ -35,53 +36,48 @@ from .training import Settings, Trainer
 RESULTS = Path(__file__).parent.parent / "trained" / "ablations.csv"
 
 
-class NoPositions(nn.Module):
-    """Takes the place of a `PositionEmbedding2D`: zeros."""
-
-    def forward(self, features: Tensor, padding_mask: Tensor | None = None) -> Tensor:
-        """Map [B, D, H', W'] -> zeros of the same shape."""
-        return torch.zeros_like(features)
-
-
-class LastLayerOnly(Step8):
-    """A Step8 whose loss sees the last decoder layer alone."""
-
-    def stack_layers(self, outputs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """The last layer's predictions: [1, B, N, C+1] and [1, B, N, 4]."""
-        return super().stack_layers({**outputs, "aux_outputs": []})
-
-
-def without_positions(model: Step8) -> Step8:
-    """A model whose tokens do not know where they are."""
-    model.position_embedding = NoPositions()
-    return model
-
-
-def without_deep_supervision(model: Step8) -> Step8:
-    """A model whose first decoder layers get no loss of their own."""
-    model.__class__ = LastLayerOnly
-    return model
-
-
 def broken_giou(boxes1: Tensor, boxes2: Tensor) -> Tensor:
     """The mistake of Step 7: 2 IoU - 1, which is -1 for all boxes that do not touch."""
     return 2 * box_iou(boxes1, boxes2) - 1
 
 
-def keep(model: Step8) -> Step8:
-    """The model as it is."""
-    return model
+def whole(model: Step8) -> AbstractContextManager:
+    """Nothing is taken out."""
+    return nullcontext()
 
 
-VARIANTS: dict[str, tuple[Callable[[Step8], Step8], dict]] = {
-    # name: (change of the model, arguments of the model)
-    "DETR": (keep, {}),
+def without_positions(model: Step8) -> AbstractContextManager:
+    """Inside of the block the model's tokens do not know where they are."""
+    return silenced(model.position_embedding)
+
+
+def without_deep_supervision(model: Step8) -> AbstractContextManager:
+    """Inside of the block the model's loss sees the last decoder layer alone."""
+    stack = model.stack_layers
+    return patch.object(
+        model, "stack_layers", lambda outputs: stack({**outputs, "aux_outputs": []})
+    )
+
+
+@contextmanager
+def with_broken_giou(model: Step8) -> Iterator[None]:
+    """Inside of the block matching and loss take `broken_giou` for GIoU."""
+    with (
+        patch.object(step7_hungarian_matching, "generalized_box_iou", broken_giou),
+        patch.object(step8_set_loss, "generalized_box_iou", broken_giou),
+    ):
+        yield
+
+
+VARIANTS: dict[str, tuple[Callable[[Step8], AbstractContextManager], dict]] = {
+    # name: (what is done while the model is trained and evaluated, arguments of the model)
+    "DETR": (whole, {}),
     "without positions": (without_positions, {}),
-    "without encoder": (keep, {"enc_layers": 0}),
+    "without encoder": (whole, {"enc_layers": 0}),
     "without deep supervision": (without_deep_supervision, {}),
-    "broken GIoU": (keep, {}),
-    "no-object weight 1": (keep, {"no_object_weight": 1.0}),
-    "without pretraining": (keep, {}),
+    "broken GIoU": (with_broken_giou, {}),
+    "no-object weight 1": (whole, {"no_object_weight": 1.0}),
+    "without pretraining": (whole, {}),
 }
 
 
@@ -97,28 +93,24 @@ def train_variants(
     accelerator = Accelerator(cpu=True)
     data, choose = Scenes(scenes, seed=seed), Scenes(500, "choose", seed=seed)
 
-    def trained(model: Step8, **changes) -> Step8:
+    def trainer(model: Step8, **changes) -> Trainer:
         settings = Settings(**{"seed": seed, "evaluate_every": steps + 1, **changes})
-        few = Subset(choose, range(20))
-        return Trainer(model, data, few, settings, accelerator=accelerator).run()
+        return Trainer(model, data, choose, settings, accelerator=accelerator)
 
     def fresh(**arguments) -> Step8:
         torch.manual_seed(seed)
         return small_detr(len(Scenes.classes), **arguments)
 
-    warm = trained(fresh(), steps=0, pretrain_steps=pretrain_steps).backbone.state_dict()
+    warm = trainer(fresh(), steps=0, pretrain_steps=pretrain_steps).run().backbone.state_dict()
     rows = []
     for variant, (change, arguments) in VARIANTS.items():
-        model = change(fresh(**arguments))
+        model = fresh(**arguments)
         if variant != "without pretraining":
             model.backbone.load_state_dict(warm)
-        giou = broken_giou if variant == "broken GIoU" else generalized_box_iou
-        with (
-            patch.object(step7_hungarian_matching, "generalized_box_iou", giou),
-            patch.object(step8_set_loss, "generalized_box_iou", giou),
-        ):
-            trained(model, steps=steps, pretrain_steps=0)
-        result = evaluate(model, choose, accelerator)
+        training = trainer(model, steps=steps, pretrain_steps=0)
+        with change(model):
+            training.run()
+        result = {name: training.history[-1][name] for name in METRICS}
         rows.append({"variant": variant, "seed": seed, "steps": steps, **result})
     return rows
 

@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 CHECKPOINT = "last.checkpoint"
+PARTS = {"stage", "step", "module", "optimizer", "scheduler", "scaler", "history", "settings"}
 
 
 def write_atomically(path: Path, write) -> None:
@@ -38,9 +39,7 @@ def load_checkpoint(folder: Path, settings: Mapping) -> dict | None:
         return None
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        parts = ("stage", "step", "module", "optimizer", "scheduler", "scaler", "history")
-        expected = {*parts, "settings"}
-        if not isinstance(state, dict) or set(state) != expected:
+        if not isinstance(state, dict) or set(state) != PARTS:
             raise ValueError("its content is another")
     except Exception as error:
         raise ValueError(f"{path}: expected a complete checkpoint: {error}") from error
