@@ -59,6 +59,14 @@ def check_backbone(
         )
 
 
+def check_trainable_layers(trainable_layers: object) -> None:
+    """A number of the backbone's five parts."""
+    if not isinstance(trainable_layers, int) or not 0 <= trainable_layers <= 5:
+        raise ValueError(
+            f"trainable_layers: expected a whole number in 0..5, found {trainable_layers!r}"
+        )
+
+
 def check_images(images: object) -> None:
     """`images` is a float tensor [B, 3, H, W] with at least one image and one pixel."""
     if not isinstance(images, Tensor):
@@ -179,7 +187,9 @@ def check_target_values(labels: Tensor, boxes: Tensor, num_classes: int) -> None
 
 def finite_images(predictions: Tensor) -> Tensor:
     """[L, B, N, ...] -> flags [L, B] of the same dtype, 1 where an image is finite throughout."""
-    return predictions.isfinite().flatten(2).all(-1).to(predictions.dtype)
+    numbers = predictions.flatten(2)
+    finite = numbers.amin(-1).isfinite() & numbers.amax(-1).isfinite()  # NaN is least and largest
+    return finite.to(predictions.dtype)
 
 
 def check_predictions(class_logits: Tensor, bbox_pred: Tensor) -> None:

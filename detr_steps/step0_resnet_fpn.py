@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torchvision.models import ResNet, get_model
 from torchvision.ops.misc import FrozenBatchNorm2d
 
-from .inputs import check_backbone, check_images
+from .folding import absorb_frozen_norms
+from .inputs import check_backbone, check_images, check_trainable_layers
 
 
 class FPN(nn.Module):
@@ -49,6 +50,8 @@ class ResNetFPN(nn.Module):
             C5 keeps stride 16.
         norm_layer: normalisation of a backbone given by name. Default: trainable batch norm from
             random weights, frozen batch norm with pretrained ones.
+        trainable_layers: how many of the backbone's five parts are trained, counted from the last:
+            layer4, layer3, layer2, layer1, stem. DETR trains 3.
     """
 
     levels = (2, 3, 4, 5)  # hook: the pyramid levels that are built and returned
@@ -60,9 +63,11 @@ class ResNetFPN(nn.Module):
         backbone: str | ResNet = "resnet50",
         dilation: bool = False,
         norm_layer: Callable[[int], nn.Module] | None = None,
+        trainable_layers: int = 5,
     ):
         super().__init__()
         check_backbone(backbone, pretrained=pretrained, dilation=dilation, norm_layer=norm_layer)
+        check_trainable_layers(trainable_layers)
         if isinstance(backbone, str):
             backbone = get_model(
                 backbone,
@@ -70,9 +75,12 @@ class ResNetFPN(nn.Module):
                 norm_layer=norm_layer or (FrozenBatchNorm2d if pretrained else nn.BatchNorm2d),
                 replace_stride_with_dilation=[False, False, dilation],
             )
+            absorb_frozen_norms(backbone)
         layers = backbone.named_children()
         body = [(name, layer) for name, layer in layers if name not in ("avgpool", "fc")]
         self.backbone = nn.Sequential(OrderedDict(body))
+        for part in [self.backbone[:4], *self.backbone[4:]][: 5 - trainable_layers]:
+            part.requires_grad_(False)
         self.fpn = FPN({level: self._channels(level) for level in self.levels}, emb_dim)
 
     def _channels(self, level: int) -> int:

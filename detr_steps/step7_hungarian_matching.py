@@ -6,6 +6,7 @@ Intersection over Union", equation 1; Kuhn 1955, "The Hungarian Method".
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
@@ -29,19 +30,30 @@ def box_cxcywh_to_xyxy(boxes: Tensor) -> Tensor:
     return torch.cat((centre - size / 2, centre + size / 2), -1)
 
 
-def box_area(boxes: Tensor) -> Tensor:
-    """Corners [..., 4] -> area [...], 0 where the corners are crossed."""
-    width, height = (boxes[..., 2:] - boxes[..., :2]).clamp(min=0).unbind(-1)
+def pair_corners(boxes1: Tensor, boxes2: Tensor) -> tuple[Pairs, Pairs]:
+    """Corners [..., N, 4] and [..., M, 4] -> (x1, y1) and (x2, y2) of both, ready for all pairs.
+
+    These are [..., 2, N, 1] and [..., 2, 1, M]: with the pairs last, the processor gets long rows.
+    """
+    corners1 = boxes1.mT[..., :, None]  # [..., 4, N, 1]
+    corners2 = boxes2.mT.contiguous()[..., None, :]  # [..., 4, 1, M]
+    return corners1.split(2, -3), corners2.split(2, -3)
+
+
+def area(top_left: Tensor, bottom_right: Tensor) -> Tensor:
+    """Corners [..., 2, N, M] -> area of the boxes [..., N, M], 0 where the corners are crossed."""
+    width, height = (bottom_right - top_left).clamp(min=0).unbind(-3)
     return width * height
 
 
 def intersection_and_union(boxes1: Tensor, boxes2: Tensor) -> Pairs:
     """Corners [..., N, 4] and [..., M, 4] -> areas of intersection and union, each [..., N, M]."""
-    boxes1, boxes2 = boxes1[..., :, None, :], boxes2[..., None, :, :]
-    top_left = torch.maximum(boxes1[..., :2], boxes2[..., :2])  # [..., N, M, 2]
-    bottom_right = torch.minimum(boxes1[..., 2:], boxes2[..., 2:])  # [..., N, M, 2]
-    intersection = box_area(torch.cat((top_left, bottom_right), -1))  # [..., N, M]
-    return intersection, box_area(boxes1) + box_area(boxes2) - intersection
+    (top_left1, bottom_right1), (top_left2, bottom_right2) = pair_corners(boxes1, boxes2)
+    top_left = torch.maximum(top_left1, top_left2)  # [..., 2, N, M]
+    bottom_right = torch.minimum(bottom_right1, bottom_right2)  # [..., 2, N, M]
+    intersection = area(top_left, bottom_right)  # [..., N, M]
+    both = area(top_left1, bottom_right1) + area(top_left2, bottom_right2)  # [..., N, M]
+    return intersection, both - intersection
 
 
 def ratio(part: Tensor, whole: Tensor) -> Tensor:
@@ -60,10 +72,10 @@ def generalized_box_iou(boxes1: Tensor, boxes2: Tensor) -> Tensor:
     GIoU = IoU - (hull - union) / hull, where the hull is the smallest box around both.
     """
     intersection, union = intersection_and_union(boxes1, boxes2)
-    boxes1, boxes2 = boxes1[..., :, None, :], boxes2[..., None, :, :]
-    top_left = torch.minimum(boxes1[..., :2], boxes2[..., :2])  # [..., N, M, 2]
-    bottom_right = torch.maximum(boxes1[..., 2:], boxes2[..., 2:])  # [..., N, M, 2]
-    hull = box_area(torch.cat((top_left, bottom_right), -1))  # [..., N, M]
+    (top_left1, bottom_right1), (top_left2, bottom_right2) = pair_corners(boxes1, boxes2)
+    top_left = torch.minimum(top_left1, top_left2)  # [..., 2, N, M]
+    bottom_right = torch.maximum(bottom_right1, bottom_right2)  # [..., 2, N, M]
+    hull = area(top_left, bottom_right)  # [..., N, M]
     return ratio(intersection, union) - ratio(hull - union, hull)
 
 
@@ -128,7 +140,7 @@ class Step7(Step6):
         sizes = [len(target["labels"]) for target in targets]
         return [
             [self.assign(image[:, :size]) for image, size in zip(layer, sizes, strict=True)]
-            for layer in cost
+            for layer in cost.numpy()
         ]
 
     def pair_costs(
@@ -151,7 +163,7 @@ class Step7(Step6):
         return labels.to(like.device), boxes.to(like)
 
     @staticmethod
-    def assign(cost: Tensor) -> Pairs:
+    def assign(cost: np.ndarray) -> Pairs:
         """Cost [N, M] -> the cheapest one-to-one assignment: query index [M], target index [M]."""
         query, target = linear_sum_assignment(cost)
         return torch.from_numpy(query), torch.from_numpy(target)

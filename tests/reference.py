@@ -79,7 +79,7 @@ def random_detr(layer_type: str, **changes) -> DetrForObjectDetection:
     return detr
 
 
-def all_layers(detr: DetrForObjectDetection, pixel_values, pixel_mask=None):
+def layer_predictions(detr: DetrForObjectDetection, pixel_values, pixel_mask=None):
     """Logits [L, B, N, C+1] and boxes [L, B, N, 4] of every layer, as the official DETR makes them.
 
     `auxiliary_loss=True` of transformers hands each normed state on to the next layer, which the
@@ -90,11 +90,17 @@ def all_layers(detr: DetrForObjectDetection, pixel_values, pixel_mask=None):
         layer.register_forward_hook(lambda module, inputs, output: states.append(output))
         for layer in detr.model.decoder.layers
     ]
-    output = detr(pixel_values, pixel_mask=pixel_mask)
+    detr.model(pixel_values, pixel_mask=pixel_mask)
     for hook in hooks:
         hook.remove()
     hidden = detr.model.decoder.layernorm(torch.stack(states))
-    logits, boxes = detr.class_labels_classifier(hidden), detr.bbox_predictor(hidden).sigmoid()
+    return detr.class_labels_classifier(hidden), detr.bbox_predictor(hidden).sigmoid()
+
+
+def all_layers(detr: DetrForObjectDetection, pixel_values, pixel_mask=None):
+    """`layer_predictions`, whose last layer is held against what the model itself predicts."""
+    logits, boxes = layer_predictions(detr, pixel_values, pixel_mask)
+    output = detr(pixel_values, pixel_mask=pixel_mask)
     torch.testing.assert_close(logits[-1], output.logits, rtol=0, atol=1e-12)
     torch.testing.assert_close(boxes[-1], output.pred_boxes, rtol=0, atol=1e-12)
     return logits, boxes

@@ -2,7 +2,7 @@
 
 import time
 import tomllib
-from dataclasses import fields
+from dataclasses import fields, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -235,6 +235,7 @@ def detect(
     """Find objects in pictures: prints them, and draws them into copies."""
     try:
         detector = load_detector(weights)
+        detector = replace(detector, model=detector.model.for_inference())
         out.mkdir(parents=True, exist_ok=True)
         for path in pictures:
             try:
