@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: run test lab train lint format update lock clean
+.PHONY: run test lab train bench lint format update lock clean
 
 run: $(READY) ## execute the nine notebooks, write them as HTML under build/
 	$(BIN)/python -m detr_steps.tools.run_notebooks
@@ -18,6 +18,9 @@ train: $(READY) ## make the shipped weights again (see detr_steps/trained/README
 	$(BIN)/python -m detr_steps train --out runs/shipped --scenes 24000 --steps 40000 \
 		--evaluate-every 4000
 	cp runs/shipped/best.safetensors detr_steps/trained/scenes.safetensors
+
+bench: $(READY) ## time Step8 beside Hugging Face's DETR, and write the tables and plots
+	$(BIN)/python -m benchmarks
 
 lint: $(READY)
 	$(BIN)/ruff check

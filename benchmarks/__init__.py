@@ -1,0 +1,1 @@
+"""How fast Step8 is beside Hugging Face's DETR: `python -m benchmarks`, or `make bench`."""

@@ -1,0 +1,60 @@
+"""The command: `python -m benchmarks --help`."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markdown import Markdown
+
+from . import report, rows
+from .levers import levers
+
+HERE = Path(__file__).parent
+GROUPS: dict[str, Callable[[int], Iterator[dict]]] = {
+    "inference": lambda pairs: map(asdict, rows.inference(pairs)),
+    "compiled": lambda pairs: map(asdict, rows.inference(pairs, compiled=True)),
+    "loss": lambda pairs: map(asdict, rows.matching_and_loss(5 * pairs)),
+    "training": lambda pairs: map(asdict, rows.training(pairs)),
+    "memory": lambda pairs: map(asdict, rows.memory()),
+    "import": lambda pairs: map(asdict, rows.importing(pairs)),
+    "growth": lambda pairs: (growth.as_dict() for growth in rows.growth(pairs)),
+    "steps": rows.steps,
+    "levers": lambda pairs: map(asdict, levers(pairs)),
+}
+
+
+def main(
+    out: Annotated[Path, typer.Option(help="folder for results.json and the pictures")] = HERE,
+    pairs: Annotated[int, typer.Option(help="rounds of a row: Step8, then the other")] = 5,
+    only: Annotated[
+        list[str] | None, typer.Option(help=f"measure this again: {', '.join(GROUPS)}")
+    ] = None,
+) -> None:
+    """Time Step8 beside Hugging Face's DETR: same weights, same inputs, same answers, in turn."""
+    for name in only or GROUPS:
+        if name not in GROUPS:
+            raise typer.BadParameter(f"expected one of {', '.join(GROUPS)}, found {name}")
+    console = Console()
+    for name in only or GROUPS:
+        found = []
+        for one in GROUPS[name](pairs):
+            found.append(one)
+            what = one.get("name", one.get("step"))
+            console.print(name, what, one.get("ratio", ""), highlight=False)
+        report.store(out, name, found)
+    results = report.read(out)
+    if set(results["groups"]) == set(GROUPS):
+        report.draw(out, results)
+        parts = report.parts(results)
+        if out == HERE:
+            report.fill(HERE / "README.md", {k: v for k, v in parts.items() if k != "short table"})
+            report.fill(HERE.parent / "README.md", {"short table": parts["short table"]})
+        for part in parts.values():
+            console.print(Markdown(part))
+
+
+if __name__ == "__main__":
+    typer.run(main)
