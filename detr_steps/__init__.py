@@ -2,7 +2,7 @@
 
 Read `step0_...` to `step8_...` in their order. `inputs` holds the checks of arguments; `tools`
 holds what surrounds the lesson (weights, pictures, the running of notebooks) and is never imported
-by a step.
+by a step. `exercises` asks the learner to write each step, and names the mistakes.
 
 Axis letters, the same in every file:
 
@@ -15,6 +15,7 @@ Axis letters, the same in every file:
     L       decoder layers
 """
 
+from .exercises import check
 from .step0_resnet_fpn import FPN, ResNetFPN, Step0
 from .step1_single_feature_map import Step1
 from .step2_queries_and_heads import Step2
@@ -42,6 +43,7 @@ __all__ = [
     "TransformerDecoderWithIntermediates",
     "box_cxcywh_to_xyxy",
     "box_iou",
+    "check",
     "generalized_box_iou",
     "giou_loss",
     "load_official",

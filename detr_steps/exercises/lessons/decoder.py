@@ -1,0 +1,328 @@
+"""Steps 5 and 6: the decoder, and the predictions of all its layers."""
+
+from dataclasses import replace
+from functools import partial
+from unittest.mock import patch
+
+from torch import nn
+
+from ...step5_decoder import Step5
+from ...step6_auxiliary_outputs import Step6, TransformerDecoderWithIntermediates
+from ..observing import Probe
+from ..tasks import Mistake, Task
+from .common import DROPOUT, FORWARD, PADDED, TWICE, make_arguments, random, twice
+
+SELF = "self.self_attn(who, who, hidden, need_weights=False)"
+CROSS = "asks, where, mem, key_padding_mask=padding, need_weights=False"
+WHO = "who = hidden + query_pos"
+ASKS = "asks, where = hidden + query_pos, mem + mem_pos"
+NORM1 = "hidden = self.norm1(hidden + self.dropout1(told))"
+READ = 'mem, mem_pos, query_pos = context["mem"], context["mem_pos"], context["query_pos"]'
+CALL = "return self.decoder(queries, query_pos, mem, mem_pos, token_padding(context))"
+LAYER = "hidden = layer(hidden, query_pos, mem, mem_pos, padding)"
+LAYERS = "TransformerDecoderLayer(d_model, **layer_args) for _ in range(num_layers)"
+LAST = "return self.norm(states[-1])"
+ONCE = "the decoder is built once"
+
+STILL = replace(TWICE, run=partial(twice, still=("backbone", "encoder")))
+
+STEP5_MISTAKES = (
+    Mistake(
+        "positions on values",
+        "What should be handed on: what something is, or also where it is?",
+        "In both attentions positions go to queries and keys; look at the cross-attention.",
+        ((CROSS, CROSS.replace("asks, where, mem", "asks, where, where")),),
+    ),
+    Mistake(
+        "positions on values",
+        "What should be handed on: what something is, or also where it is?",
+        "In both attentions positions go to queries and keys; look at the self-attention.",
+        ((SELF, SELF.replace("who, who, hidden", "who, who, who")),),
+    ),
+    Mistake(
+        "positions on values",
+        "What should be handed on: what something is, or also where it is?",
+        "In both attentions positions go to queries and keys, and to nothing else.",
+        (
+            (CROSS, CROSS.replace("asks, where, mem", "asks, where, where")),
+            (SELF, SELF.replace("who, who, hidden", "who, who, who")),
+        ),
+    ),
+    Mistake(
+        "positions added to the memory again",
+        "What does the memory hold when it reaches the decoder?",
+        "mem comes as the encoder left it; only the keys of the cross-attention get mem_pos.",
+        ((READ, READ.replace('context["mem"],', 'context["mem"] + context["mem_pos"],')),),
+    ),
+    Mistake(
+        "query positions left out",
+        "What makes two queries look at different places?",
+        "query_pos goes to the queries and keys of the self-attention, and to the queries of the "
+        "cross-attention.",
+        ((WHO, "who = hidden"), (ASKS, ASKS.replace("hidden + query_pos", "hidden"))),
+    ),
+    Mistake(
+        "query positions added once",
+        "How often do the queries hear where they should look?",
+        "Every layer adds query_pos anew; the states themselves stay without.",
+        (
+            (CALL, CALL.replace("(queries,", "(queries + query_pos,")),
+            (WHO, "who = hidden"),
+            (ASKS, ASKS.replace("hidden + query_pos", "hidden")),
+        ),
+    ),
+    Mistake(
+        "memory positions left out",
+        "How does a query find a place in the image?",
+        "The keys of the cross-attention say where they are.",
+        ((ASKS, ASKS.replace("mem + mem_pos", "mem")),),
+    ),
+    Mistake(
+        "map in place of the memory",
+        "What did the encoder work for?",
+        "The decoder reads what the encoder has made of the map.",
+        ((READ, f'{READ}\n        mem = context["features"].flatten(2).mT'),),
+    ),
+    Mistake(
+        "final norm left out",
+        "Through what does the last state go before the heads read it?",
+        "The decoder ends with a norm of its own.",
+        ((LAST, "return states[-1]"),),
+    ),
+    Mistake(
+        "final norm left out",
+        "Which parameters are missing?",
+        "The decoder ends with a norm of its own.",
+        ((LAST, "return states[-1]"), ("self.norm = nn.LayerNorm(d_model)", "pass")),
+    ),
+    Mistake(
+        "self-attention left out",
+        "How do two queries agree on who takes an object?",
+        "Before they look at the image, the queries talk to one another.",
+        ((NORM1, "hidden = self.norm1(hidden)"),),
+    ),
+    Mistake(
+        "cross-attention before self-attention",
+        "What comes first in a layer?",
+        "First the queries talk to one another, then they look at the image.",
+        (
+            (WHO, "who, where = hidden + query_pos, mem + mem_pos"),
+            (
+                f"told, _ = {SELF}",
+                f"told, _ = self.multihead_attn(who, {CROSS.removeprefix('asks, ')})",
+            ),
+            (NORM1, NORM1.replace("norm1", "norm2").replace("dropout1", "dropout2")),
+            (ASKS, "asks = hidden + query_pos"),
+            (
+                f"seen, _ = self.multihead_attn(\n            {CROSS}\n        )",
+                "seen, _ = self.self_attn(asks, asks, hidden, need_weights=False)",
+            ),
+            (
+                "hidden = self.norm2(hidden + self.dropout2(seen))",
+                "hidden = self.norm1(hidden + self.dropout1(seen))",
+            ),
+        ),
+    ),
+    Mistake(
+        "mask inverted",
+        "Which tokens are not listened to?",
+        "For `key_padding_mask`, too, True means padding.",
+        (
+            (
+                "queries = super().decode(context)",
+                "queries = super().decode(context)\n        if 'padding_mask' in context:\n"
+                "            context = {**context, 'padding_mask': ~context['padding_mask']}",
+            ),
+        ),
+    ),
+    Mistake(
+        "mask ignored",
+        "Are padded cells looked at?",
+        "The context holds the mask of the map, where there is one.",
+        ((CALL, CALL.replace("token_padding(context)", "None")),),
+    ),
+    Mistake(
+        "one layer, used again",
+        "How many decoder layers have parameters of their own?",
+        "A list that holds the same module several times holds one module.",
+        ((LAYERS, "[TransformerDecoderLayer(d_model, **layer_args)] * num_layers"),),
+    ),
+    Mistake(
+        "every layer starts anew",
+        "What does a layer get from the one before?",
+        "The state goes through all layers, one after the other.",
+        (
+            (LAYER, "state = layer(hidden, query_pos, mem, mem_pos, padding)"),
+            ("states.append(hidden)", "states.append(state)"),
+        ),
+    ),
+    *DROPOUT,
+)
+
+COLLECT = "return self.norm(torch.stack(states))"
+AUX = '"aux_outputs": aux_outputs}'
+SPLIT = "*aux_outputs, last = ("
+PREDICTIONS = "predictions = super().predict(hidden)"
+
+INTERMEDIATE_MISTAKES = (
+    Mistake(
+        "no final norm for the intermediate layers",
+        "What did the heads learn to read?",
+        "Every state goes through the decoder's final norm, not the last one alone.",
+        ((COLLECT, "return torch.stack([*states[:-1], self.norm(states[-1])])"),),
+    ),
+    Mistake(
+        "final norm left out",
+        "What did the heads learn to read?",
+        "Every state goes through the decoder's final norm.",
+        ((COLLECT, "return torch.stack(states)"),),
+    ),
+    Mistake(
+        "last layer alone",
+        "How many states should come out?",
+        "One for every layer.",
+        ((COLLECT, "return self.norm(states[-1])"),),
+    ),
+    Mistake(
+        "layers in reverse order",
+        "Which layer comes last?",
+        "First layer first.",
+        ((COLLECT, "return self.norm(torch.stack(states[::-1]))"),),
+    ),
+    Mistake(
+        "layers along the wrong axis",
+        "Which axis counts the layers?",
+        "[L, B, N, D].",
+        ((COLLECT, "return self.norm(torch.stack(states, 1))"),),
+    ),
+)
+
+
+def own_heads(count: str) -> tuple[tuple[str, str], ...]:
+    """Edits that give `count` layers heads of their own."""
+    return (
+        (
+            "    decoder_class = TransformerDecoderWithIntermediates\n",
+            "    decoder_class = TransformerDecoderWithIntermediates\n\n"
+            "    def __init__(self, **kwargs):\n"
+            "        super().__init__(**kwargs)\n"
+            f"        count = {count}\n"
+            "        from copy import deepcopy\n"
+            "        for name in ('class_head', 'bbox_head'):\n"
+            "            copies = [deepcopy(getattr(self, name)) for _ in range(count)]\n"
+            "            setattr(self, name + 's', torch.nn.ModuleList(copies))\n",
+        ),
+    )
+
+
+STEP6_MISTAKES = (
+    INTERMEDIATE_MISTAKES[0],
+    INTERMEDIATE_MISTAKES[1],
+    Mistake(
+        "decoder built twice",
+        "How many decoder layers are built, and how many are kept?",
+        "The step before already builds a decoder. It has a hook for the class.",
+        sign=ONCE,
+    ),
+    Mistake(
+        "auxiliary outputs detached",
+        "What are the auxiliary outputs for?",
+        "They are there to carry a gradient into the early layers.",
+        (
+            (
+                AUX,
+                '"aux_outputs": [{k: v.detach() for k, v in aux.items()} for aux in aux_outputs]}',
+            ),
+        ),
+    ),
+    Mistake(
+        "last layer among the auxiliary outputs",
+        "How long is the list?",
+        "The last layer is the prediction itself: L - 1 are left.",
+        ((AUX, '"aux_outputs": [*aux_outputs, last]}'),),
+    ),
+    Mistake(
+        "layers in reverse order",
+        "Which layer comes first in the list?",
+        "First layer first.",
+        ((AUX, '"aux_outputs": aux_outputs[::-1]}'),),
+    ),
+    Mistake(
+        "last layer repeated",
+        "Does every entry come from its own layer?",
+        "Look at which state the heads read for each entry.",
+        ((AUX, '"aux_outputs": [last for _ in aux_outputs]}'),),
+    ),
+    Mistake(
+        "prediction of the first layer",
+        "Which layer's predictions are the model's own?",
+        "The last one has seen the most.",
+        ((SPLIT, "last, *aux_outputs = ("),),
+    ),
+    Mistake(
+        "heads of its own for each layer",
+        "Which parameters were added?",
+        "The heads are shared: the same two read every layer.",
+        own_heads("len(self.decoder.layers)"),
+    ),
+    Mistake(
+        "heads of its own for each layer",
+        "Which parameters were added?",
+        "The heads are shared: the same two read every layer.",
+        own_heads("len(self.decoder.layers) - 1"),
+    ),
+    Mistake(
+        "states in place of predictions",
+        "What should an entry of the list hold?",
+        "A dict with class_logits and bbox_pred, as the model's own result.",
+        ((AUX, '"aux_outputs": list(hidden[:-1])}'),),
+    ),
+    Mistake(
+        "auxiliary outputs without boxes",
+        "What should an entry of the list hold?",
+        "Both keys: class_logits and bbox_pred.",
+        ((AUX, '"aux_outputs": [{"class_logits": a["class_logits"]} for a in aux_outputs]}'),),
+    ),
+)
+
+
+def built_once(build) -> dict[str, bool]:
+    """Whether no more decoder layers are built than are there."""
+    built, original = [], nn.TransformerDecoderLayer.__init__
+
+    def counted(self, *args, **kwargs):
+        built.append(self)
+        original(self, *args, **kwargs)
+
+    with patch.object(nn.TransformerDecoderLayer, "__init__", counted):
+        model = build()
+    kept = [m for m in model.modules() if isinstance(m, nn.TransformerDecoderLayer)]
+    return {ONCE: len(built) <= len(kept)}
+
+
+def states():
+    """Queries, their positions, memory, its positions."""
+    return random(2, 7, 24), random(7, 24), random(2, 12, 24), random(2, 12, 24, seed=1)
+
+
+TASKS = (
+    Task(Step5, (FORWARD, PADDED, STILL), STEP5_MISTAKES, make_arguments(5)),
+    Task(
+        TransformerDecoderWithIntermediates,
+        (Probe("7 queries that read 12 tokens", inputs=states, gradients=True),),
+        INTERMEDIATE_MISTAKES,
+        lambda: {
+            "num_layers": 3,
+            "d_model": 24,
+            "nhead": 2,
+            "dim_feedforward": 20,
+            "batch_first": True,
+        },
+    ),
+    Task(
+        Step6,
+        (FORWARD, PADDED, Probe("building it", built_once, of_class=True)),
+        STEP6_MISTAKES,
+        make_arguments(5),
+    ),
+)

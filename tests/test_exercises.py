@@ -1,0 +1,318 @@
+"""The checker names the mistakes, passes what is right, and survives whatever it is given."""
+
+import contextlib
+import math
+import time
+
+import pytest
+import scipy
+import torch
+import torch.nn.functional as F
+import torchvision
+from attempts import ATTEMPTS
+from torch import nn
+
+import detr_steps
+from detr_steps import FPN, Step3, Step4, check
+from detr_steps.exercises.lessons import TASKS
+from detr_steps.exercises.limited import TimeUp, run_limited
+from detr_steps.exercises.observing import same
+from detr_steps.exercises.tasks import edited
+from detr_steps.exercises.transfer import match_parameters
+from detr_steps.inputs import check_target_values, check_targets
+from detr_steps.step5_decoder import TransformerDecoder
+
+NAMES = {
+    **{name: getattr(detr_steps, name) for name in detr_steps.__all__},
+    **{"F": F, "math": math, "nn": nn, "scipy": scipy, "torch": torch, "torchvision": torchvision},
+    "TransformerDecoder": TransformerDecoder,
+    "check_targets": check_targets,
+    "check_target_values": check_target_values,
+}
+MISTAKES = [(name, mistake) for name, task in TASKS.items() for mistake in task.mistakes]
+WRONG = [(name, change) for name, (_, changes) in ATTEMPTS.items() for change in changes]
+
+
+def write(source, *changes):
+    """Runs what a learner might have typed, and returns the class or function that is called my."""
+    for old, new in changes:
+        assert old in source
+        source = source.replace(old, new)
+    namespace = {**NAMES, "__name__": "learner"}
+    exec(source, namespace)
+    (attempt,) = (thing for name, thing in namespace.items() if name.lower().startswith("my"))
+    return attempt
+
+
+def test_every_task_has_an_attempt_and_five_mistakes_at_least():
+    assert set(ATTEMPTS) == set(TASKS)
+    for task in TASKS.values():
+        assert len({mistake.name for mistake in task.mistakes}) >= 5, task.name
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_the_packages_own_solution_passes(name):
+    answer = check(TASKS[name].solution, name)
+    assert answer.passed and answer.mistake is None, answer
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_solution_written_differently_passes(name):
+    answer = check(write(ATTEMPTS[name][0]), name)
+    assert answer.passed and answer.mistake is None, answer
+
+
+@pytest.mark.parametrize(
+    ("name", "change"), WRONG, ids=[f"{name}: {change[-1]}" for name, change in WRONG]
+)
+def test_a_wrong_attempt_gets_the_name_of_its_mistake(name, change):
+    old, new, *more, mistake = change
+    answer = check(write(ATTEMPTS[name][0], (old, new), *(more[0] if more else ())), name)
+    assert not answer.passed
+    assert answer.mistake == mistake, answer
+    assert f"This looks like: {mistake}." in answer.message
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_the_probes_separate_the_mistakes_from_one_another(name):
+    task = TASKS[name]
+    assert task.wrong
+    for mistake, observations in task.wrong:
+        assert task.differences(observations), mistake.name
+        assert task.name_mistake(observations).name == mistake.name
+
+
+def test_every_mistake_is_made_by_an_attempt():
+    made = {(name, change[-1]) for name, change in WRONG}
+    known = {(name, mistake.name) for name, mistake in MISTAKES}
+    not_made = {pair for pair in known - made if TASKS[pair[0]].mistakes}
+    assert not_made <= {
+        ("box_cxcywh_to_xyxy", "first axis in place of the last"),
+        ("generalized_box_iou", "0 divided by 0"),
+        ("generalized_box_iou", "axes of the pairs swapped"),
+        ("generalized_box_iou", "overlap counted twice"),
+        ("generalized_box_iou", "pair by pair in place of all pairs"),
+        ("box_iou", "inner and outer corners swapped"),
+        ("box_iou", "pixels counted inclusively"),
+    }  # these are made by edits of the package's source alone
+
+
+def test_an_edit_that_does_not_fit_the_source_is_an_error():
+    with pytest.raises(ValueError, match="found 0: no such line"):
+        edited(Step4, (("no such line", "pass"),))
+
+
+class Stub(Step3):
+    def __init__(self, nhead=8, enc_layers=6, dim_feedforward=2048, dropout=0.1, **kwargs):
+        """Builds the encoder."""
+        super().__init__(**kwargs)
+        ...
+
+    def encode(self, images, padding_mask=None): ...
+
+
+class Unfinished(Step3):
+    def encode(self, images, padding_mask=None):
+        raise NotImplementedError("to do")
+
+
+class Empty(Step3):
+    pass
+
+
+def empty_function(a, b):
+    """Nothing yet."""
+
+
+@pytest.mark.parametrize("stub", [Stub, Unfinished, Empty])
+def test_a_stub_is_not_attempted(stub):
+    answer = check(stub)
+    assert answer.message == repr(answer) == f"{stub.__name__}: not attempted yet."
+    assert not answer.passed and answer.mistake is None
+
+
+def test_an_empty_function_is_not_attempted():
+    assert check(empty_function, "box_iou").message == "empty_function: not attempted yet."
+
+
+def test_the_step_is_found_from_the_base_class():
+    source, _ = ATTEMPTS["Step4"]
+    assert check(write(source)).message.startswith("MyStep4: passed. It does what Step4 does.")
+
+
+@pytest.mark.parametrize("attempt", [None, 3, "Step4", torch.zeros(2), [], nn.Identity()])
+def test_what_cannot_be_checked_is_named(attempt):
+    assert f"found {type(attempt).__name__}" in check(attempt).message
+
+
+def test_an_unknown_name_is_named():
+    assert "found 'Step9'" in check(Stub, "Step9").message
+    assert "a name beside it" in check(empty_function).message
+
+
+def encoder_that(encode):
+    """A Step4 whose `encode` is the given function."""
+
+    class MyStep4(Step3):
+        def __init__(self, nhead, enc_layers, dim_feedforward, dropout, **kwargs):
+            super().__init__(**kwargs)
+
+    MyStep4.encode = encode
+    return MyStep4
+
+
+class Hostile:
+    def __repr__(self):
+        raise RuntimeError("no")
+
+    __str__ = __eq__ = __repr__
+    __hash__ = None
+
+
+class Unspeakable(Exception):
+    def __str__(self):
+        raise RuntimeError("no")
+
+
+def raising(error):
+    def encode(self, images, padding_mask=None):
+        raise error
+
+    return encode
+
+
+def looping(self, images, padding_mask=None):
+    while True:
+        with contextlib.suppress(Exception):
+            time.sleep(0.01)
+
+
+RETURNED = (None, 3, "text", [], {}, object(), Hostile(), {"mem": torch.tensor(torch.nan)})
+RAISED = (ValueError("x"), KeyError(1), SystemExit(1), KeyboardInterrupt(), Unspeakable())
+
+
+@pytest.mark.parametrize("value", RETURNED, ids=lambda value: type(value).__name__)
+def test_whatever_comes_back_is_answered(value):
+    answer = check(encoder_that(lambda self, images, padding_mask=None: value))
+    assert not answer.passed and "not right yet" in answer.message
+
+
+@pytest.mark.parametrize("error", RAISED, ids=lambda error: type(error).__name__)
+def test_whatever_is_raised_is_answered(error):
+    answer = check(encoder_that(raising(error)))
+    assert not answer.passed
+    assert f"Found: {type(error).__name__}" in answer.message
+
+
+@pytest.mark.parametrize(
+    "value", [None, math.nan, torch.full((6, 6), torch.nan), "x", torch.zeros(0)]
+)
+def test_functions_may_return_anything(value):
+    answer = check(lambda a, b: value, "box_iou")
+    assert not answer.passed
+
+
+def test_nothing_returned_and_nan_are_named():
+    assert check(lambda a, b: print(end=""), "box_iou").mistake == "nothing returned"
+    nan = check(lambda a, b: a[..., 0] * b[..., 0] * math.nan, "giou_loss")
+    assert nan.mistake == "not a finite number"
+
+
+def test_what_never_ends_is_stopped():
+    start = time.perf_counter()
+    answer = check(encoder_that(looping), time_limit=1)
+    assert answer.mistake == "no end" and "1 s" in answer.message
+    assert time.perf_counter() - start < 30
+
+
+def test_a_loop_is_stopped_and_a_quick_call_is_not():
+    with pytest.raises(TimeUp):
+        run_limited(lambda: [None for _ in iter(int, 1)], 0.2)
+    assert run_limited(lambda: 3, 5) == 3
+    with pytest.raises(SystemExit):
+        run_limited(exit, 5)
+
+
+def test_a_constructor_that_fails_is_explained():
+    class Forgets(Step3):
+        def __init__(self, **kwargs):
+            self.layer = nn.Linear(1, 1)
+
+    class Refuses(Step3):
+        def __init__(self, enc_layers=6):
+            super().__init__()
+            self.layers = enc_layers
+
+    assert check(Forgets).mistake == "constructor of the parent not called"
+    answer = check(Refuses)
+    assert answer.mistake == "arguments not passed on"
+    assert "it can be built" in answer.message
+
+
+def test_parameters_that_cannot_be_copied_are_told():
+    class Wider(FPN):
+        def __init__(self, in_channels, emb_dim=256):
+            super().__init__(in_channels, emb_dim)
+            self.extra = nn.Linear(2, 3)
+
+    answer = check(Wider, "FPN")
+    assert "parameters" in answer.message and "[3, 2], [3]" in answer.message
+
+
+def test_a_change_of_the_inputs_is_named():
+    def my_corners(boxes):
+        with torch.no_grad():
+            boxes[..., :2] -= boxes[..., 2:] / 2
+        return torch.cat((boxes[..., :2], boxes[..., :2] + boxes[..., 2:]), -1)
+
+    assert check(my_corners, "box_cxcywh_to_xyxy").mistake == "inputs changed in place"
+
+
+def test_hints_grow_stronger():
+    attempt = write(ATTEMPTS["box_iou"][0], ("x.clamp(min=0) * y.clamp(min=0)", "x * y"))
+    first, second, third = (check(attempt, "box_iou", hint=hint).message for hint in (1, 2, 3))
+    mistake = next(m for m in TASKS["box_iou"].mistakes if m.name == "overlap below zero")
+    assert mistake.hint in first and mistake.stronger not in first
+    assert mistake.stronger in second
+    assert "+    return ratio(*intersection_and_union(boxes1, boxes2))" in third
+    assert "return ratio(" not in first + second
+
+
+def test_the_same_question_gets_the_same_answer():
+    attempt = write(ATTEMPTS["Step4"][0], (".relu()", ""))
+    torch.manual_seed(1)
+    first = check(attempt)
+    torch.manual_seed(2)
+    assert check(attempt) == first
+
+
+def test_checking_leaves_no_trace():
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.no_grad():
+            assert check(Step4).passed
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_parameters_of_other_names_find_each_other():
+    left = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3), nn.Linear(3, 2))
+    right = nn.ModuleDict({"out": nn.Linear(3, 2), "a": nn.Linear(3, 3), "b": nn.Linear(3, 3)})
+    match = match_parameters(left, right, by_name=False)
+    assert match.pairs["0.weight"] == "a.weight" and match.pairs["1.weight"] == "b.weight"
+    assert match.pairs["2.bias"] == "out.bias" and match.missing == match.added == []
+    match.copy(left, right)
+    assert torch.equal(right["b"].weight, left[1].weight)
+    short = match_parameters(left, nn.Sequential(nn.Linear(3, 3)))
+    assert short.missing == ["1.weight", "1.bias", "2.weight", "2.bias"]
+
+
+def test_what_counts_as_the_same():
+    assert same(torch.ones(3), torch.ones(3) + 1e-4) and not same(torch.ones(3), torch.ones(4))
+    assert not same(torch.ones(3), torch.ones(3) + 1e-2)
+    assert not same(torch.ones(3), torch.ones(3).double()) and not same(1, True)
+    assert same(torch.tensor(torch.inf), torch.tensor(torch.inf))
