@@ -138,11 +138,11 @@ def draw_costs(
     axes: Axes, cost: Tensor, names: Sequence[str], pairs: tuple[Tensor, Tensor]
 ) -> None:
     """Draws a table of costs [N, M] with the cells of the matched pairs framed."""
-    axes.imshow(cost, cmap="cividis", aspect="auto")
+    axes.imshow(cost.numpy(), cmap="cividis", aspect="auto")
     middle = (cost.max() + cost.min()) / 2
     for i, row in enumerate(cost):
         for j, value in enumerate(row):
-            colour = "white" if value < middle else "black"
+            colour = "white" if value <= middle else "black"
             axes.text(j, i, f"{value:.1f}", ha="center", va="center", color=colour)
     for query, target in zip(*pairs, strict=True):
         corner = (target - 0.48, query - 0.46)

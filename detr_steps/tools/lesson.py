@@ -1,9 +1,12 @@
 """What every notebook shows of its step: the map, the source, what changed, what it costs."""
 
+import ast
+import difflib
 import inspect
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from textwrap import dedent
 
 import matplotlib.pyplot as plt
@@ -47,26 +50,137 @@ def show_source(*objects: Callable) -> None:
 
 
 def show_changes(step: type[nn.Module]) -> None:
-    """Lists what a step overrides, what it adds, and what it takes over from the step before."""
+    """A table of a step's methods (new, overridden, inherited) and of the parameters it adds."""
     (parent,) = step.__bases__
-    own = [name for name in vars(step) if not name.startswith("__") or name == "__init__"]
-    known = [name for name in own if hasattr(parent, name)]
-    taken = [
-        name
-        for ancestor in step.__mro__[1:]
-        if ancestor.__module__.startswith("detr_steps")
-        for name in vars(ancestor)
-        if not name.startswith("_") and name not in own
-    ]
-    rows = {
-        "extends or overrides": known,
-        "adds": [name for name in own if name not in known],
-        "takes over": sorted(set(taken)),
+    rows = [f"| `{step.__name__}({parent.__name__})` | |", "|---|---|"]
+    for name, owner, before in methods(step):
+        if owner is not step:
+            status = f"inherited from `{owner.__name__}`"
+        elif before is None:
+            status = "**new**"
+        else:
+            status = f"**overrides** that of `{before.__name__}`"
+        rows.append(f"| `{name}` | {status} |")
+    for sign, names in changed_parameters(step).items():
+        for part, (count, tensors) in names.items():
+            of = "1 tensor" if tensors == 1 else f"{tensors} tensors"
+            rows.append(f"| parameters of `{part}` | {sign}{count:,} in {of} |")
+    display(Markdown("\n".join(rows)))
+
+
+def methods(step: type) -> Iterator[tuple[str, type, type | None]]:
+    """Each (name, class that defines it, class that defined it before) of a step's own methods.
+
+    Hooks that are not functions count as well; what PyTorch brings along does not.
+    """
+    line = [cls for cls in step.__mro__ if cls.__module__.startswith("detr_steps")]
+    names = {
+        name: None
+        for cls in reversed(line)
+        for name in vars(cls)
+        if not name.startswith("_") or name == "__init__"
     }
-    table = [f"| `{step.__name__}({parent.__name__})` | |", "|---|---|"]
-    for title, names in rows.items():
-        table.append(f"| {title} | {', '.join(f'`{name}`' for name in names) or '-'} |")
+    for name in names:
+        owners = [cls for cls in line if name in vars(cls)]
+        before = next((cls for cls in step.__mro__[1:] if name in vars(cls)), None)
+        yield name, owners[0], before if owners[0] is step else None
+
+
+def changed_parameters(step: type[nn.Module]) -> dict[str, dict[str, tuple[int, int]]]:
+    """What a step adds ("+") and drops ("-"): for each part (numbers, tensors)."""
+    with torch.device("meta"):
+        after, before = (
+            {name: parameter.numel() for name, parameter in cls().named_parameters()}
+            for cls in (step, step.__bases__[0])
+        )
+    changed: dict[str, dict[str, tuple[int, int]]] = {"+": {}, "-": {}}
+    for sign, left, right in (("+", after, before), ("-", before, after)):
+        for name in left.keys() - right.keys():
+            part = name.partition(".")[0]
+            count, tensors = changed[sign].get(part, (0, 0))
+            changed[sign][part] = count + left[name], tensors + 1
+    return {sign: dict(sorted(parts.items())) for sign, parts in changed.items()}
+
+
+def show_difference(*classes: type) -> None:
+    """What classes change in the methods and hooks that they inherit, line by line.
+
+    A method that calls the one it overrides takes nothing away, so all its lines are added ones.
+    Added lines begin with +, removed ones with -, besides their colours.
+    """
+    lines = []
+    for cls in classes:
+        for name, owner, before in methods(cls):
+            if owner is cls:
+                lines += difference(name, cls, before)
+    display(Markdown("```diff\n" + "\n".join(lines) + "\n```"))
+
+
+def difference(name: str, cls: type, before: type | None) -> list[str]:
+    """The lines of a diff between what `cls` calls `name` and what `before`, if any, does."""
+    code, own = source_lines(cls, name), f"{cls.__name__}.{name}"
+    if before is None or not before.__module__.startswith("detr_steps"):
+        return [f"+++ {own}: new, {len(code)} line{'s' if len(code) > 1 else ''}"]
+    if f"super().{name}(" in "".join(code):
+        return [f"+++ {own} extends {before.__name__}.{name}", *(f"+{line}" for line in code)]
+    diff = difflib.unified_diff(source_lines(before, name), code, lineterm="", n=len(code))
+    return [f"+++ {own} replaces {before.__name__}.{name}", *list(diff)[3:]]
+
+
+def source_lines(cls: type, name: str) -> list[str]:
+    """The source of a method, without its docstring, or of a hook that is not a function."""
+    member = getattr(cls, name)
+    if not inspect.isroutine(member):
+        return [f"{name} = {getattr(member, '__name__', member)}"]
+    code = dedent(inspect.getsource(member)).rstrip()
+    lines = code.splitlines()
+    function = ast.parse(code).body[0]
+    if ast.get_docstring(function):
+        first = function.body[0]
+        del lines[first.lineno - 1 : first.end_lineno]
+    return lines
+
+
+QUIET = (nn.Dropout, nn.ReLU, nn.Identity)  # they change no shape
+
+
+def show_trace(step: type[nn.Module], images: Tensor) -> None:
+    """A table of what goes into and out of each module when a step gets `images` [B, 3, H, W].
+
+    The step is run with default arguments on the "meta" device, which computes shapes alone. What
+    repeats is one row; the inside of the backbone's stages is left out.
+    """
+    rows: dict[tuple[str, str, str], int] = {}
+
+    def record(name: str, module: nn.Module, args: tuple, kwargs: dict, output: object) -> None:
+        given = ", ".join(shape(arg) for arg in (*args, *kwargs.values()) if has_shape(arg))
+        key = re.sub(r"\.\d+", ".*", name), given, shape(output)
+        rows[key] = rows.get(key, 0) + 1
+
+    with torch.device("meta"):
+        model = step().eval().requires_grad_(False)
+    for name, module in model.named_modules():
+        deep = name.startswith("backbone.") and name.count(".") > 1
+        if name and not deep and not isinstance(module, QUIET):
+            module.register_forward_hook(partial(record, name), with_kwargs=True)
+    model(images.detach().to("meta", torch.get_default_dtype()))
+    table = [f"| `{step.__name__}` on {list(images.shape)} | in | out |", "|---|---|---|"]
+    for (name, given, result), count in rows.items():
+        times = f" x {count}" if count > 1 else ""
+        table.append(f"| `{name}`{times} | {given} | {result} |")
     display(Markdown("\n".join(table)))
+
+
+def has_shape(value: object) -> bool:
+    """Whether there is a tensor in it."""
+    return isinstance(value, (Tensor, list, tuple)) and len(value) > 0
+
+
+def shape(value: object) -> str:
+    """The shape of a tensor, or of those in a list; what holds none is left out."""
+    if isinstance(value, Tensor):
+        return str(list(value.shape))
+    return ", ".join(shape(item) for item in value if has_shape(item))
 
 
 @cache

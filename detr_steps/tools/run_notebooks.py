@@ -13,8 +13,11 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 from nbconvert import HTMLExporter
+from nbconvert.filters.widgetsdatatypefilter import WIDGET_VIEW_MIMETYPE
 from nbformat import NotebookNode
+from nbformat.v4 import new_markdown_cell, new_notebook
 
+LINK = re.compile(r"\]\(([^):/]+)\.(?:ipynb|md)(#[^)]*)?\)")  # to another page of the series
 CONTRACT_LINE = re.compile(r"Step \d: |Output: class_logits=")
 
 STYLE = ".jp-RenderedMarkdown .highlight * { font-family: var(--jp-code-font-family) }"
@@ -44,7 +47,21 @@ def execute(notebook: NotebookNode, folder: Path, label: str) -> None:
     ).execute()
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
+        if cell.cell_type == "code":
+            cell.outputs = without_widgets(cell.outputs)
+    notebook.metadata.pop("widgets", None)
     notebook.metadata.language_info = {"name": "python"}
+
+
+def without_widgets(outputs: list[NotebookNode]) -> list[NotebookNode]:
+    """Outputs in which each widget, dead without its kernel, gives way to its stand-in, if any."""
+    kept = []
+    for output in outputs:
+        data = output.get("data", {})
+        widget = data.pop(WIDGET_VIEW_MIMETYPE, None)
+        if widget is None or set(data) != {"text/plain"}:
+            kept.append(output)
+    return kept
 
 
 def read(path: Path) -> NotebookNode:
@@ -69,7 +86,7 @@ def to_html(notebook: NotebookNode) -> str:
     page = nbformat.from_dict(notebook)
     for cell in page.cells:
         if cell.cell_type == "markdown":
-            cell.source = cell.source.replace(".ipynb)", ".html)")
+            cell.source = LINK.sub(r"](\1.html\2)", cell.source)
         for output in cell.get("outputs", []):
             png = output.get("data", {}).pop("image/png", None)
             if png is not None:
@@ -77,6 +94,14 @@ def to_html(notebook: NotebookNode) -> str:
                 output.data["text/html"] = f'<img alt="{alt}" src="data:image/png;base64,{png}">'
     body, _ = HTMLExporter().from_notebook_node(page)
     return body.replace("</head>", f"<style>{STYLE}</style></head>", 1)
+
+
+def write_texts(folder: Path, out: Path) -> None:
+    """Writes the Markdown files beside the notebooks as pages, too."""
+    for path in sorted(folder.glob("*.md")):
+        text = new_markdown_cell(path.read_text(encoding="utf-8"))
+        page = to_html(new_notebook(cells=[text]))
+        (out / f"{path.stem}.html").write_text(page, encoding="utf-8")
 
 
 def main() -> None:
@@ -100,6 +125,8 @@ def main() -> None:
         page.write_text(to_html(nbformat.from_dict(notebook)), encoding="utf-8")
         if args.save:
             nbformat.write(notebook, path)
+    for folder in {path.parent for path in paths}:
+        write_texts(folder, args.out)
     seconds = time.perf_counter() - start
     print(f"{len(paths)} notebooks in {seconds:.0f} s; the pages are in {args.out}/")
 
