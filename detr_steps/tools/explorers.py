@@ -1,0 +1,333 @@
+"""Pictures with controls: what the notebooks let the reader move.
+
+Every `draw_...` makes a picture and its description from plain arguments; every `explore_...` puts
+controls beside one. A frontend without a kernel shows the picture alone.
+"""
+
+import html
+from base64 import b64encode
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import torch
+from IPython.display import display
+from IPython.utils.capture import RichOutput, capture_output
+from ipywidgets import HTML, BoundedFloatText, FloatSlider, GridBox, IntSlider, Layout, ValueWidget
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from torch import Tensor, nn
+
+from ..step7_hungarian_matching import (
+    Pairs,
+    Step7,
+    box_cxcywh_to_xyxy,
+    box_iou,
+    generalized_box_iou,
+)
+from .detectors import Detector
+from .drawing import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    VERMILLION,
+    draw_boxes,
+    draw_cell,
+    draw_costs,
+    draw_grid,
+    draw_map,
+    draw_photo,
+    panels,
+    show,
+)
+from .lesson import recorded_attention
+
+COORDINATES = ("cx", "cy", "w", "h")
+LOSSES = {"1 - IoU": (GREEN, ":"), "1 - GIoU": (VERMILLION, "-"), "L1": (PURPLE, "--")}
+OBJECTS = ("A", "B", "C")
+COSTS = ((1, 2, 7), (2, 9, 4), (8, 8, 3), (5, 6, 6))  # of four queries, for three objects
+
+Picture = tuple[Figure, str]  # with its alternative text
+
+
+def explore(
+    draw: Callable[..., Picture], controls: Mapping[str, ValueWidget], columns: int = 2
+) -> None:
+    """Shows a picture below its controls, and draws it anew when one of them is moved.
+
+    Args:
+        draw: takes the controls' values by name and returns a figure with its alternative text.
+        controls: a widget for each argument of `draw`.
+        columns: of controls.
+    """
+    live = HTML(), HTML()  # the picture and its caption
+
+    def redraw(_=None) -> list[RichOutput]:
+        with capture_output(stdout=False, stderr=False) as shown:
+            show(*draw(**{name: control.value for name, control in controls.items()}))
+        picture, caption = shown.outputs
+        png = b64encode(picture.data["image/png"]).decode()
+        alt = html.escape(picture.metadata["image/png"]["alt"])
+        live[0].value = f'<img alt="{alt}" src="data:image/png;base64,{png}">'
+        live[1].value = f"<em>{alt}</em>"
+        return [picture, caption]
+
+    for control in controls.values():
+        control.observe(redraw, "value")
+    grid = Layout(grid_template_columns=f"repeat({columns}, max-content)")
+    display(GridBox(list(controls.values()), layout=grid))
+    for widget, still in zip(live, redraw(), strict=True):
+        # a frontend takes the richest part that it can show: the widget, or else the still picture
+        display(widget._repr_mimebundle_() | still.data, metadata=still.metadata, raw=True)
+
+
+def slider(name: str, value: int, low: int, high: int) -> IntSlider:
+    """A slider over low..high that draws when it is let go; a choice of one is no choice."""
+    return IntSlider(
+        value, low, high, description=name, continuous_update=False, disabled=low == high
+    )
+
+
+def name_cells(weights: Tensor, least: float = 0.1) -> str:
+    """The cells of a map [H', W'] with at least such a weight, in words, in reading order."""
+    cells = [
+        f"({row}, {column}) {weights[row, column]:.0%}"
+        for row, column in (weights >= least).nonzero().tolist()
+    ]
+    return ", ".join(cells) or f"no cell with {least:.0%}"
+
+
+def attend(
+    detector: Detector, images: Tensor, modules: Sequence[nn.MultiheadAttention]
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Outputs for images [B, 3, H, W], and the modules' attention to the map [L, B, Q, H', W']."""
+    with torch.no_grad(), recorded_attention(*modules) as weights:
+        outputs = detector.model(images)
+    return outputs, torch.stack(weights).unflatten(-1, outputs["features"].shape[-2:])
+
+
+def draw_encoder(image: Tensor, attention: Tensor, row: int, column: int) -> Picture:
+    """Draws where one cell attends to.
+
+    Args:
+        image: normalised, [3, H, W].
+        attention: of one encoder layer, heads averaged: [H'W', H', W'].
+        row: of the cell.
+        column: of the cell.
+    """
+    cells = attention.shape[-2:]
+    weights = attention[row * cells[1] + column]  # [H', W']
+    figure, (left, right) = panels(2, width=3.6, height=3.8)
+    draw_photo(left, image, f"cell ({row}, {column})")
+    draw_grid(left, image, cells)
+    draw_map(right, image, weights, "attends to")
+    for axis in (left, right):
+        draw_cell(axis, image, cells, row, column, VERMILLION)
+    return figure, (
+        f"Left: an image with cell ({row}, {column}) marked. Right: where it attends to, bright "
+        f"where the weight is large: {name_cells(weights)}."
+    )
+
+
+def explore_encoder(detector: Detector, images: Tensor, index: int = 0) -> None:
+    """Lets the reader pick an image, a layer of the encoder and a cell: where does it attend to?
+
+    Args:
+        detector: a trained model.
+        images: normalised, [B, 3, H, W].
+        index: the image to start with.
+    """
+    layers = detector.model.encoder
+    _, attention = attend(detector, images, [layer.self_attn for layer in layers])
+    height, width = attention.shape[-2:]
+    controls = {
+        "index": slider("image", index, 0, len(images) - 1),
+        "layer": slider("layer", len(layers), 1, len(layers)),
+        "row": slider("row", height // 2, 0, height - 1),
+        "column": slider("column", width // 2, 0, width - 1),
+    }
+
+    def draw(index: int, layer: int, row: int, column: int) -> Picture:
+        return draw_encoder(images[index], attention[layer - 1, index], row, column)
+
+    explore(draw, controls)
+
+
+def draw_decoder(
+    image: Tensor, attention: Tensor, prob: Tensor, boxes: Tensor, classes: Sequence[str]
+) -> Picture:
+    """Draws what one query looks at and what it answers, layer by layer.
+
+    Args:
+        image: normalised, [3, H, W].
+        attention: the query's cross-attention in every decoder layer, heads averaged: [L, H', W'].
+        prob: of the classes and "no object", [L, C+1].
+        boxes: [L, 4] as (cx, cy, w, h) in 0..1.
+        classes: C names.
+    """
+    names = (*classes, "no object")
+    figure, axes = panels(len(boxes), width=min(3.6, 12 / len(boxes)), height=3.8)
+    told = []
+    for i, axis in enumerate(axes):
+        score, label = prob[i].max(-1)
+        answer = f"layer {i + 1}: {names[label]} {score:.2f}"
+        draw_map(axis, image, attention[i], answer)
+        draw_boxes(axis, boxes[[i]], image.shape[-2:])
+        box = ", ".join(f"{value:.2f}" for value in boxes[i].tolist())
+        told.append(f"{answer}, box ({box}), looks at {name_cells(attention[i])}")
+    return figure, f"One query on an image, bright where it looks; {'; '.join(told)}."
+
+
+def explore_decoder(detector: Detector, images: Tensor, index: int = 0, query: int = 0) -> None:
+    """Lets the reader pick an image and a query: what does it see and say in each decoder layer?
+
+    Args:
+        detector: a trained model.
+        images: normalised, [B, 3, H, W].
+        index: the image to start with.
+        query: the query to start with.
+    """
+    attentions = [layer.multihead_attn for layer in detector.model.decoder.layers]
+    outputs, attention = attend(detector, images, attentions)  # [L, B, N, H', W']
+    layers = [*outputs["aux_outputs"], outputs]
+    prob = torch.stack([layer["class_logits"] for layer in layers]).softmax(-1)  # [L, B, N, C+1]
+    boxes = torch.stack([layer["bbox_pred"] for layer in layers])  # [L, B, N, 4]
+    controls = {
+        "index": slider("image", index, 0, len(images) - 1),
+        "query": slider("query", query, 0, boxes.shape[2] - 1),
+    }
+
+    def draw(index: int, query: int) -> Picture:
+        one = (part[:, index, query] for part in (attention, prob, boxes))
+        return draw_decoder(images[index], *one, detector.classes)
+
+    explore(draw, controls)
+
+
+def box_losses(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+    """Three losses of two boxes [4] (cx, cy, w, h), and each one's gradient for the first.
+
+    Returns:
+        1 - IoU, 1 - GIoU and the L1 distance [3], and their gradients [3, 4].
+    """
+
+    def losses(box: Tensor) -> Tensor:
+        corners = box_cxcywh_to_xyxy(box)[None], box_cxcywh_to_xyxy(second)[None]
+        overlaps = (1 - measure(*corners)[0, 0] for measure in (box_iou, generalized_box_iou))
+        return torch.stack([*overlaps, (box - second).abs().sum()])
+
+    return losses(first), torch.autograd.functional.jacobian(losses, first)
+
+
+def draw_losses(first: Tensor, second: Tensor) -> Picture:
+    """Draws two boxes [4] (cx, cy, w, h) in 0..1 and where each loss moves the first."""
+    values, gradients = box_losses(first, second)
+    downhill = -gradients
+    figure, (left, right) = panels(2, width=4.6, height=4.2)
+    corners = box_cxcywh_to_xyxy(torch.stack([first, second]))
+    (x1, y1), (x2, y2) = corners[:, :2].amin(0).tolist(), corners[:, 2:].amax(0).tolist()
+    style = {"fill": False, "edgecolor": GREY, "linestyle": ":", "linewidth": 1.5}
+    left.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, **style))
+    draw_boxes(left, first[None], (1, 1), BLUE, ["first"])
+    draw_boxes(left, second[None], (1, 1), ORANGE, ["second"], linestyle="--")
+    for (name, (colour, line)), (dx, dy, *_) in zip(LOSSES.items(), downhill.tolist(), strict=True):
+        length = np.hypot(dx, dy)
+        style = {"color": colour, "linestyle": line, "linewidth": 2}
+        right.plot([], [], **style, label=name if length else f"{name}: none")
+        if length:
+            tip = first[0].item() + 0.2 * dx / length, first[1].item() + 0.2 * dy / length
+            left.annotate("", tip, first[:2].tolist(), arrowprops={"arrowstyle": "->", **style})
+    left.set(xlim=(0, 1), ylim=(1, 0), xticks=[], yticks=[], aspect="equal")
+    left.set_title("two boxes and their hull", fontsize=10)
+    right.legend(loc="lower center", title="downhill for the centre")
+    right.set_title("each loss, and minus its gradient", fontsize=10)
+    right.axis("off")
+
+    numbers = torch.cat([values[:, None], downhill], 1).tolist()
+    right.table(
+        [[f"{number:z.2f}" for number in row] for row in numbers],
+        rowLabels=list(LOSSES),
+        colLabels=("loss", *COORDINATES),
+        cellLoc="center",
+        bbox=(0.2, 0.5, 0.8, 0.45),
+    )
+    told = [
+        f"{name} is {value:z.2f} and asks for ({', '.join(f'{step:z.2f}' for step in steps)})"
+        for name, (value, *steps) in zip(LOSSES, numbers, strict=True)
+    ]
+    return figure, (
+        "Two boxes with their hull. Each loss, and minus its gradient for the first box's "
+        f"(cx, cy, w, h): {'; '.join(told)}."
+    )
+
+
+def explore_losses() -> None:
+    """Lets the reader move two boxes: how do IoU, GIoU and L1 judge them and pull at the first?"""
+    start = {"first": (0.3, 0.35, 0.25, 0.4), "second": (0.75, 0.5, 0.35, 0.3)}
+    controls = {
+        f"{box}_{name}": FloatSlider(
+            value,
+            min=0.05,
+            max=0.95,
+            step=0.05,
+            description=f"{box} {name}",
+            continuous_update=False,
+        )
+        for name, *values in zip(COORDINATES, *start.values(), strict=True)
+        for box, value in zip(start, values, strict=True)
+    }
+
+    def draw(**values: float) -> Picture:
+        return draw_losses(
+            *(torch.tensor([values[f"{box}_{name}"] for name in COORDINATES]) for box in start)
+        )
+
+    explore(draw, controls)
+
+
+def assign_greedily(cost: np.ndarray) -> Pairs:
+    """Cost [N, M] -> the pairs that are found by taking the cheapest pair that is left, each time.
+
+    Returns:
+        Query index and target index, as `Step7.assign`.
+    """
+    left, pairs = cost.astype(float), []
+    for _ in range(min(cost.shape)):
+        query, target = np.unravel_index(left.argmin(), left.shape)
+        pairs.append((query, target))
+        left[query] = left[:, target] = np.inf
+    query, target = torch.tensor(sorted(pairs)).T
+    return query, target
+
+
+def draw_assignments(cost: Tensor, names: Sequence[str]) -> Picture:
+    """Draws a table of costs [N, M] for M named objects twice: matched at best, and greedily."""
+    ways = {"cheapest in sum": Step7.assign, "cheapest pair first": assign_greedily}
+    figure, axes = panels(2, width=4.2, height=3.6)
+    told = []
+    for axis, (way, assign) in zip(axes, ways.items(), strict=True):
+        pairs = assign(cost.numpy())
+        total = cost[pairs].sum().item()
+        draw_costs(axis, cost, names, pairs)
+        axis.set_title(f"{way}: {total:g}")
+        rows, columns = (index.tolist() for index in pairs)
+        matched = ", ".join(f"q{i} with {names[j]}" for i, j in zip(rows, columns, strict=True))
+        told.append(f"{way}: {matched}, {total:g} in all")
+    return figure, f"A table of costs, twice, with the matched cells framed; {'; '.join(told)}."
+
+
+def explore_matching() -> None:
+    """Lets the reader change the costs of four queries for three objects: who is matched?"""
+    controls = {
+        f"q{i} {name}": BoundedFloatText(
+            value, min=-20, max=20, description=f"q{i}, {name}", layout=Layout(width="11em")
+        )
+        for i, row in enumerate(COSTS)
+        for name, value in zip(OBJECTS, row, strict=True)
+    }
+
+    def draw(**values: float) -> Picture:
+        return draw_assignments(torch.tensor(list(values.values())).view(-1, 3), OBJECTS)
+
+    explore(draw, controls, columns=len(OBJECTS))
