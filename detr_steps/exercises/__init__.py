@@ -2,5 +2,6 @@
 
 from .answer import Answer
 from .checker import check
+from .questions import ask
 
-__all__ = ["Answer", "check"]
+__all__ = ["Answer", "ask", "check"]
