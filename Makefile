@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: run test lab train bench lint format update lock clean
+.PHONY: run test lab course train bench lint format update lock clean
 
 run: $(READY) ## execute the nine notebooks, write them as HTML under build/
 	$(BIN)/python -m detr_steps.tools.run_notebooks
@@ -13,6 +13,9 @@ test: $(READY) ## unit tests, and nbval on all notebooks
 
 lab: $(READY) ## JupyterLab on the notebooks
 	$(BIN)/jupyter lab --notebook-dir=notebooks
+
+course: $(READY) ## notebooks for students, solved ones, and pages of both, under build/course
+	$(BIN)/python -m detr_steps course
 
 train: $(READY) ## make the shipped weights again (see detr_steps/trained/README.md)
 	$(BIN)/python -m detr_steps train --out runs/shipped --scenes 24000 --steps 40000 \

@@ -1,5 +1,6 @@
 """The command line: `python -m detr_steps --help`."""
 
+import re
 import time
 import tomllib
 from dataclasses import fields, replace
@@ -12,7 +13,15 @@ import typer
 from accelerate import Accelerator
 from PIL import Image, ImageDraw, UnidentifiedImageError
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    track,
+)
 from rich.table import Table
 from torch.utils.data import Dataset
 
@@ -35,7 +44,8 @@ DEFAULTS = {field.name: field.default for field in fields(Settings)}
 
 app = typer.Typer(
     help="Train Step8, DETR, evaluate it, and detect with it. Without options it learns from "
-    "scenes that it draws itself, on whatever device there is.",
+    "scenes that it draws itself, on whatever device there is. And teach with the notebooks: make "
+    "a course out of them, and grade what comes back.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -83,9 +93,19 @@ Weights = Annotated[
 ]
 
 
+def parse_size(text: str) -> int:
+    """Bytes of a size that is written as 4G or 500M."""
+    match = re.fullmatch(r"(\d+)([MG])", text)
+    if match is None:
+        raise typer.BadParameter(f'expected a size as "4G" or "500M", found "{text}"')
+    return int(match[1]) * {"M": 2**20, "G": 2**30}[match[2]]
+
+
 def fail(error: Exception) -> typer.Exit:
     """Prints an error that the user can mend, without a traceback."""
-    Console(stderr=True).print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
+    Console(stderr=True).print(
+        "[red]error:[/red]", escape(str(error)), highlight=False, soft_wrap=True
+    )
     return typer.Exit(1)
 
 
@@ -275,3 +295,54 @@ def draw(picture: Image.Image, found: dict[str, torch.Tensor], classes: tuple[st
         left, top = corners[0], max(corners[1] - 11, 0)
         pen.rectangle(pen.textbbox((left, top), name), fill="#D55E00")
         pen.text((left, top), name, fill="white")
+
+
+@app.command()
+def course(
+    notebooks: Annotated[
+        list[Path] | None, typer.Argument(help="default: all in notebooks/", show_default=False)
+    ] = None,
+    out: Annotated[Path, typer.Option(help="folder for the course")] = Path("build/course"),
+) -> None:
+    """Make a course: notebooks for students, notebooks with the solutions, and pages of both."""
+    from ..exercises.course import write_course  # needs the extra "notebooks"
+
+    paths = notebooks or sorted(Path("notebooks").glob("Step*.ipynb"))
+    try:
+        if not paths:
+            raise ValueError("no notebooks found: run this in the project's folder, or name some")
+        problems = write_course(paths, out)
+    except (ValueError, OSError) as error:
+        raise fail(error) from error
+    typer.echo(f"{len(paths)} notebooks in {out}/: student/, solved/, and pages of both in html/")
+    if problems:
+        raise fail(ValueError("not passed in solved/:\n  " + "\n  ".join(problems)))
+
+
+@app.command()
+def grade(
+    folder: Annotated[Path, typer.Argument(help="notebooks, also in sub-folders")],
+    time_limit: Annotated[float, typer.Option(help="seconds for one notebook")] = 600,
+    memory_limit: Annotated[
+        int, typer.Option(parser=parse_size, metavar="SIZE", help='for one notebook, as "500M"')
+    ] = "4G",
+    out: Annotated[Path, typer.Option(help="file for the table")] = Path("grades.csv"),
+) -> None:
+    """Grade a folder of notebooks, each in a process of its own. This is no sandbox."""
+    from ..exercises import grading  # needs the extra "notebooks"
+
+    try:
+        paths = grading.find_notebooks(folder)
+        if not paths:
+            raise ValueError(f"{folder}: no notebooks found")
+        reports = [
+            grading.grade_notebook(path, time_limit, memory_limit)
+            for path in track(paths, "grading", console=Console(stderr=True))
+        ]
+        names = [path.relative_to(folder).as_posix() for path in paths]
+        rows = grading.table_rows(names, reports)
+        grading.write_table(rows, out)
+    except (ValueError, OSError) as error:
+        raise fail(error) from error
+    Console().print(grading.draw_table(rows))
+    typer.echo(f"written to {out}")

@@ -20,7 +20,11 @@ from nbformat.v4 import new_markdown_cell, new_notebook
 LINK = re.compile(r"\]\(([^):/]+)\.(?:ipynb|md)(#[^)]*)?\)")  # to another page of the series
 CONTRACT_LINE = re.compile(r"Step \d: |Output: class_logits=")
 
-STYLE = ".jp-RenderedMarkdown .highlight * { font-family: var(--jp-code-font-family) }"
+STYLE = """
+.jp-RenderedMarkdown .highlight * { font-family: var(--jp-code-font-family) }
+.highlight .gi { color: #116329; background: #dafbe1 }
+.highlight .gd { color: #82071e; background: #ffebe9 }
+"""
 
 
 def execute(notebook: NotebookNode, folder: Path, label: str) -> None:

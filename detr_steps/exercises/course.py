@@ -1,0 +1,194 @@
+"""A course out of the notebooks: copies for students, copies with the solutions, and pages of both.
+
+The solutions are the package's own source, taken from it when the copies are made.
+"""
+
+import ast
+import inspect
+import json
+import re
+import shutil
+import symtable
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from importlib.util import resolve_name
+from pathlib import Path
+from textwrap import dedent
+
+from nbclient.exceptions import CellControlSignal, DeadKernelError
+from nbconvert.filters import strip_ansi
+from nbconvert.preprocessors import ClearOutputPreprocessor
+from nbformat import NotebookNode, v4, write
+
+from ..tools.run_notebooks import execute, read, to_html, write_texts
+from .grading import find_exercises, mark_questions
+from .lessons import TASKS
+from .questions import QUESTIONS
+from .submission import PASSED
+
+SPOILER = (
+    "*The complete notebook shows the package's source here. Write yours first: see “Your turn”.*"
+)
+UNANSWERED = re.compile(r'ask\("([^"]+)", answer=None\)')
+# to a file, not to the web
+LINK = re.compile(r"!?\[(?P<text>[^\]]*)\]\((?!\w+:)(?P<file>[^)#\s]+)[^)]*\)")
+JUDGE = """\
+import json
+
+from detr_steps.exercises.submission import judge
+
+print(json.dumps({{task: judge(globals(), name, task) for name, task in {pairs}}}))"""
+
+
+def write_course(paths: list[Path], out: Path) -> list[str]:
+    """Writes the copies `student/` and `solved/`, and pages of both in `html/`.
+
+    Args:
+        paths: the notebooks, all in one folder.
+        out: folder for the course.
+
+    Returns:
+        What is wrong in the solved copies: nothing, where every solution passes its own check.
+    """
+    problems = []
+    linked = linked_files(paths)
+    names = {path.name for path in [*paths, *linked]}
+    for kind in ("student", "solved"):
+        for folder in (out / kind, out / "html" / kind):
+            folder.mkdir(parents=True, exist_ok=True)
+        for file in linked:
+            write_linked(file, out, kind, names)
+        write_texts(out / kind, out / "html" / kind)
+    for i, path in enumerate(paths, 1):
+        notebook = read(path)
+        for cell in notebook.cells:
+            if cell.cell_type == "markdown":
+                cell.source = keep_links(cell.source, names)
+        solved = solved_copy(notebook)
+        label = f"[{i}/{len(paths)}] {path.stem}"
+        problems += [f"{path.stem}: {line}" for line in verify(solved, path.parent, label)]
+        for kind, copy in (("student", student_copy(notebook)), ("solved", solved)):
+            write(copy, out / kind / path.name)
+            page = out / "html" / kind / f"{path.stem}.html"
+            page.write_text(to_html(copy), encoding="utf-8")
+    return problems
+
+
+def student_copy(notebook: NotebookNode) -> NotebookNode:
+    """A copy without outputs, and without the cells that give a solution away."""
+    copy = deepcopy(notebook)
+    copy.cells = [
+        v4.new_markdown_cell(SPOILER, id=cell.id)
+        if "spoiler" in cell.metadata.get("tags", ())
+        else cell
+        for cell in copy.cells
+    ]
+    return ClearOutputPreprocessor().preprocess(copy, {})[0]
+
+
+def solved_copy(notebook: NotebookNode) -> NotebookNode:
+    """A copy with every exercise solved and every question answered, not executed yet."""
+    copy = deepcopy(notebook)
+    for cell in copy.cells:
+        if "exercise" in cell.metadata:
+            cell.source = solve(cell.source, **cell.metadata.exercise)
+        cell.source = UNANSWERED.sub(
+            lambda match: f'ask("{match[1]}", answer="{QUESTIONS[match[1]].right}")', cell.source
+        )
+    return copy
+
+
+def solve(source: str, attempt: str, solution: str) -> str:
+    """The source of a cell, with the definition of `attempt` taken from the package.
+
+    Raises:
+        ValueError: the cell does not define `attempt`.
+    """
+    thing = TASKS[solution].solution
+    definitions = {getattr(node, "name", None): node for node in ast.parse(source).body}
+    if attempt not in definitions:
+        raise ValueError(f"exercise: expected a definition of {attempt}, found {source!r}")
+    stub = definitions[attempt]
+    lines = source.splitlines()
+    code = re.sub(rf"^(class|def) {solution}\b", rf"\1 {attempt}", source_of(thing), flags=re.M)
+    lines[stub.lineno - 1 : stub.end_lineno] = code.splitlines()
+    return "\n".join([*needed_imports(thing), "", "", *lines])
+
+
+def source_of(thing: Callable) -> str:
+    """The source of a class or function."""
+    return dedent(inspect.getsource(thing)).rstrip()
+
+
+def needed_imports(thing: Callable) -> list[str]:
+    """The imports that the source of a class or function needs outside of its module."""
+    module = inspect.getmodule(thing)
+    names = set(global_names(symtable.symtable(source_of(thing), module.__name__, "exec")))
+    imports = []
+    for node in ast.parse(inspect.getsource(module)).body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            node.names = [name for name in node.names if (name.asname or name.name) in names]
+            names -= {name.asname or name.name for name in node.names}
+            if isinstance(node, ast.ImportFrom) and node.level:
+                relative = "." * node.level + (node.module or "")
+                node.module, node.level = resolve_name(relative, module.__package__), 0
+            if node.names:
+                imports.append(ast.unparse(node))
+    own = [ast.alias(name) for name in sorted(names) if name in vars(module)]
+    return imports + [ast.unparse(ast.ImportFrom(module.__name__, own, 0))] * bool(own)
+
+
+def global_names(table: symtable.SymbolTable) -> Iterator[str]:
+    """The names that a piece of source reads but does not define itself, built-in ones too."""
+    for symbol in table.get_symbols():
+        if symbol.is_global() and symbol.is_referenced():
+            yield symbol.get_name()
+    for inner in table.get_children():
+        yield from global_names(inner)
+
+
+def verify(solved: NotebookNode, folder: Path, label: str) -> list[str]:
+    """Executes a solved copy; says which of its solutions and answers do not pass."""
+    pairs = [(exercise["attempt"], exercise["solution"]) for exercise in find_exercises(solved)]
+    solved.cells.append(v4.new_code_cell(JUDGE.format(pairs=pairs)))
+    try:
+        execute(solved, folder, label)
+    except (CellControlSignal, DeadKernelError) as error:
+        return [strip_ansi(str(error)).strip().splitlines()[-1]]
+    finally:
+        judged = solved.cells.pop()
+    results = json.loads(judged.outputs[-1].text)
+    wrong = [f"{task}: {result}" for task, result in results.items() if result != PASSED]
+    answers = mark_questions(solved).items()
+    return wrong + [f"question {key}: wrong" for key, right in answers if not right]
+
+
+def linked_files(paths: list[Path]) -> list[Path]:
+    """The files beside the notebooks that these link to, and that those link to."""
+    found: list[Path] = []
+    for path in (todo := list(paths)):
+        texts = [path.read_text(encoding="utf-8")] if path.suffix == ".md" else []
+        if path.suffix == ".ipynb":
+            texts = [cell.source for cell in read(path).cells if cell.cell_type == "markdown"]
+        for link in LINK.finditer("\n".join(texts)):
+            file = path.parent / link["file"]
+            beside = file.parent == path.parent and file.is_file() and file.suffix != ".ipynb"
+            if beside and file not in found:
+                found.append(file)
+                todo.append(file)
+    return found
+
+
+def keep_links(text: str, names: set[str]) -> str:
+    """Markdown in which a link to a file that does not go along becomes plain text."""
+    return LINK.sub(lambda link: link[0] if link["file"] in names else link["text"], text)
+
+
+def write_linked(file: Path, out: Path, kind: str, names: set[str]) -> None:
+    """Writes a linked file beside the copies of one kind; a picture beside their pages, too."""
+    if file.suffix == ".md":
+        text = keep_links(file.read_text(encoding="utf-8"), names)
+        (out / kind / file.name).write_text(text, encoding="utf-8")
+    else:
+        shutil.copy(file, out / kind)
+        shutil.copy(file, out / "html" / kind)
