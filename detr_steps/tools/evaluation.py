@@ -7,7 +7,6 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
-from torchmetrics.detection import MeanAveragePrecision
 
 from ..step7_hungarian_matching import box_cxcywh_to_xyxy, box_iou
 from ..step8_set_loss import Step8
@@ -95,11 +94,18 @@ def collect(
     return gather_object(found), gather_object(wanted)
 
 
+def average_precision(**options):
+    """torchmetrics' metric of detections, by pycocotools."""
+    from torchmetrics.detection import MeanAveragePrecision  # takes seconds: only where it is used
+
+    return MeanAveragePrecision(iou_type="bbox", backend="pycocotools", **options)
+
+
 def evaluate(
     model: Step8, dataset: Dataset, accelerator: Accelerator, batch_size: int = 50
 ) -> dict[str, float]:
     """COCO's AP, AP50, AP75 and AP by size, in percent, by pycocotools through torchmetrics."""
-    metric = MeanAveragePrecision(iou_type="bbox", backend="pycocotools")
+    metric = average_precision()
     metric.update(*collect(model, dataset, accelerator, batch_size))
     result = metric.compute()
     return {name: 100 * result[name].item() for name in METRICS}
@@ -107,7 +113,7 @@ def evaluate(
 
 def precision_by_recall(found: list[dict[str, Tensor]], wanted: list[dict[str, Tensor]]) -> Tensor:
     """Precision at the recalls 0, 0.01 .. 1, mean over classes: [10, 101], IoU from 0.5 to 0.95."""
-    metric = MeanAveragePrecision(iou_type="bbox", backend="pycocotools", extended_summary=True)
+    metric = average_precision(extended_summary=True)
     metric.update(found, wanted)
     precision = metric.compute()["precision"][:, :, :, 0, -1]  # [10, 101, C], all sizes
     return precision.clamp(min=0).mean(-1)
