@@ -178,7 +178,7 @@ def training(pairs: int, size=TRAINING, **sides) -> Iterator[Row]:
         if freeze:
             freeze_stem(ours)
             freeze_stem(theirs)
-        ours.train().to(memory_format=torch.channels_last)
+        ours.train()
         theirs.train()
         mine = training_step(ours, models.our_loss, batch)
         other = training_step(theirs, models.their_loss, batch)
@@ -200,8 +200,6 @@ def use_memory(which: int, train: bool, freeze: bool, size, sides: dict) -> None
         freeze_stem(model)
     if train:
         model.train()
-        if which == 0:
-            model.to(memory_format=torch.channels_last)
         step = training_step(model, (models.our_loss, models.their_loss)[which], batch)
         step()
         step()
