@@ -522,6 +522,18 @@ class MyStep5(Step4):
             ],
             "query positions added once",
         ),
+        (
+            "q + q_pos, q + q_pos, q)",
+            "q, q, q)",
+            [
+                ("self.look(q + q_pos, mem + mem_pos, mem", "self.look(q, mem, mem"),
+                (
+                    "        for block",
+                    "        q, mem = q + q_pos, mem + mem_pos\n        for block",
+                ),
+            ],
+            "all positions added at the input",
+        ),
         ("mem + mem_pos, mem, key", "mem, mem, key", "memory positions left out"),
         (
             'mem, mem_pos, q_pos = context["mem"]',
@@ -632,6 +644,7 @@ class MyStep6(Step5):
             "[{k: v.detach() for k, v in g.items()} for g in guesses[:-1]]}",
             "auxiliary outputs detached",
         ),
+        ("guesses[:-1]}", "[]}", "no auxiliary outputs"),
         ("guesses[:-1]}", "guesses}", "last layer among the auxiliary outputs"),
         ("guesses[:-1]}", "guesses[:-1][::-1]}", "layers in reverse order"),
         ("guesses[:-1]}", "[guesses[-1]] * (len(guesses) - 1)}", "last layer repeated"),
@@ -920,7 +933,7 @@ class MyStep7(Step6):
         (
             "        check_targets(targets, *boxes.shape[:2])\n",
             "",
-            [("check_target_values(", "str(")],
+            [("check_target_values(", "(lambda *given: None)(")],
             "bad targets accepted",
         ),
         (

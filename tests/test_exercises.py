@@ -13,7 +13,7 @@ from attempts import ATTEMPTS
 from torch import nn
 
 import detr_steps
-from detr_steps import FPN, Step3, Step4, check
+from detr_steps import FPN, Step3, Step4, Step6, Step7, check
 from detr_steps.exercises.lessons import TASKS
 from detr_steps.exercises.limited import TimeUp, run_limited
 from detr_steps.exercises.observing import same
@@ -247,6 +247,78 @@ def test_a_constructor_that_fails_is_explained():
     answer = check(Refuses)
     assert answer.mistake == "arguments not passed on"
     assert "it can be built" in answer.message
+
+
+def test_new_arguments_that_go_on_to_the_parent_are_told_from_old_ones_that_do_not():
+    class Passes(Step7):
+        def compute_loss(self, outputs, targets):
+            return torch.tensor(0.0)
+
+    class Misuses(Step3):
+        def __init__(self, **kwargs):
+            super().__init__()
+            self.encoder = nn.Linear(1, 1, width=3)
+
+    answer = check(Passes)
+    assert answer.mistake == "new arguments not taken" and "'w_class'" in answer.message
+    assert "in the line" not in answer.message  # none of the learner's has to do with it
+    answer = check(Misuses)
+    assert answer.mistake is None and "nn.Linear(1, 1, width=3)" in answer.message
+
+
+def test_nothing_is_named_that_was_not_seen():
+    class Ends(Step3):
+        def __init__(self, **kwargs):
+            super().__init__()
+            raise SystemExit(3)
+
+    class KeepsNothing(Step3):
+        def __init__(self, **kwargs):
+            super().__init__()
+            self.encoder = nn.ModuleList()
+
+    assert check(Ends).mistake is None
+    answer = check(KeepsNothing)
+    assert answer.mistake is None
+    assert "the result['mem']: nothing: it is missing" in answer.message
+
+
+def test_what_shows_first_is_named():
+    class FirstQueries(Step6):
+        def __init__(self, cost_class=2.0, cost_bbox=5.0, cost_giou=2.0, **kwargs):
+            super().__init__(**kwargs)
+
+        def match(self, outputs, targets):  # by no cost, and without a check of the targets
+            return [(torch.arange(len(target["labels"])),) * 2 for target in targets]
+
+    answer = check(FirstQueries)
+    assert "twelve images" in answer.message and answer.mistake is None
+
+
+def test_pytorchs_decoder_on_sums_is_named():
+    class MyStep5(Step4):
+        def __init__(self, dec_layers=6, **kwargs):
+            super().__init__(**kwargs)
+            layer = nn.TransformerDecoderLayer(**self.layer_args)
+            self.decoder = nn.TransformerDecoder(layer, dec_layers, nn.LayerNorm(self.emb_dim))
+
+        def decode(self, context):
+            queries = super().decode(context) + context["query_pos"]
+            mem, padding = context["mem"] + context["mem_pos"], context.get("padding_mask")
+            padding = None if padding is None else padding.flatten(1)
+            return self.decoder(queries, mem, memory_key_padding_mask=padding)
+
+    assert check(MyStep5).mistake == "all positions added at the input"
+
+
+def test_a_loop_in_a_constructor_is_no_stub():
+    class Waits(Step3):
+        def __init__(self, **kwargs):
+            super().__init__()
+            while True:
+                pass
+
+    assert check(Waits, time_limit=1).mistake == "no end"
 
 
 def test_parameters_that_cannot_be_copied_are_told():

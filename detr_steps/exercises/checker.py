@@ -15,7 +15,7 @@ from torch import Tensor
 from .answer import Answer
 from .lessons import TASKS
 from .limited import TimeUp, run_limited
-from .observing import CONSTRUCTION, RENAMED, UNCHANGED, Kind, Observations, Raised
+from .observing import CONSTRUCTION, RENAMED, UNCHANGED, Key, Kind, Observations, Raised
 from .tasks import Mistake, Task
 
 STAGES = ("it can be built", "it runs", "types", "shapes", "parameters", "values", "gradients")
@@ -29,14 +29,6 @@ GENERAL = (  # where the error's text alone tells the mistake
         ),
     ),
     (
-        r"__init__\(\) got an unexpected keyword argument",
-        Mistake(
-            "arguments not passed on",
-            "Every step takes the arguments of all steps before it.",
-            "Which arguments does this constructor name, and what becomes of the others?",
-        ),
-    ),
-    (
         r"Can't call numpy\(\) on Tensor that requires grad",
         Mistake(
             "gradient asked of the matching",
@@ -44,6 +36,17 @@ GENERAL = (  # where the error's text alone tells the mistake
             "Under which context does PyTorch record nothing?",
         ),
     ),
+)
+UNEXPECTED = re.compile(r"(\S+)\.__init__\(\) got an unexpected keyword argument")
+NOT_PASSED_ON = Mistake(
+    "arguments not passed on",
+    "Every step takes the arguments of all steps before it.",
+    "Which arguments does this constructor name, and what becomes of the others?",
+)
+NOT_TAKEN = Mistake(
+    "new arguments not taken",
+    "This step has arguments that the step before does not know.",
+    "Which of them must your `__init__` name, so that only the others go on to the parent?",
 )
 IN_PLACE = Mistake(
     "inputs changed in place",
@@ -144,7 +147,7 @@ def is_stub(function: Callable) -> bool:
     names = set(code.co_names)
     if names:
         unfinished = names in ({"NotImplementedError"}, {"super", "__init__"})
-        return unfinished and not any("STORE" in operation for operation in operations)
+        return unfinished and not any("STORE" in name or "JUMP" in name for name in operations)
     constants = set(code.co_consts) - {None, ..., function.__doc__}
     return operations <= EMPTY and not constants
 
@@ -155,8 +158,11 @@ def judge(task: Task, label: str, attempt: Any, found: Observations, hint: int) 
     if not wrong:
         tried = "; ".join(probe.tried for probe in task.probes)
         return Answer(True, f"{label}: passed. It does what {task.name} does. Tried: {tried}.")
-    key = min(wrong, key=lambda key: (stage(found, task.expected, key), key[0]))
-    mistake = explain(task, found, key)
+    key = min(
+        wrong,
+        key=lambda key: (is_consequence(found, key), stage(found, task.expected, key), key[0]),
+    )
+    mistake = explain(task, attempt, found, key)
     lines = [f"{label}: not right yet ({STAGES[stage(found, task.expected, key)]})."]
     if key[0] != CONSTRUCTION:
         lines.append(f"Tried: {task.probes[key[0]].tried}.")
@@ -172,16 +178,27 @@ def judge(task: Task, label: str, attempt: Any, found: Observations, hint: int) 
     return Answer(False, "\n".join(lines), mistake.name if mistake else None)
 
 
-def explain(task: Task, found: Observations, key: tuple[int, str]) -> Mistake | None:
+def is_consequence(found: Observations, key: Key) -> bool:
+    """Whether a probe failed outside of the learner's code, over something that it did not get."""
+    probe = found.get((key[0], ""))
+    return isinstance(probe, Raised) and not probe.own and key[0] != CONSTRUCTION
+
+
+def explain(task: Task, attempt: Any, found: Observations, key: Key) -> Mistake | None:
     """The mistake, general or of this task."""
     leaf = found.get(key)
     if isinstance(leaf, Raised):
+        if refusing := UNEXPECTED.match(leaf.text):
+            if refusing[1] == attempt.__qualname__:
+                return NOT_PASSED_ON
+            if refusing[1] in {ancestor.__qualname__ for ancestor in attempt.__mro__}:
+                return NOT_TAKEN
         for pattern, mistake in GENERAL:
             if re.search(pattern, leaf.text):
                 return mistake
     if any(path == UNCHANGED and leaf is False for (_, path), leaf in found.items()):
         return IN_PLACE
-    known = task.name_mistake(found)
+    known = task.name_mistake(found, key)
     if known is None and leaf is None and key in found:
         return NOTHING
     if known is None and isinstance(leaf, Tensor) and leaf.is_floating_point():
@@ -189,7 +206,7 @@ def explain(task: Task, found: Observations, key: tuple[int, str]) -> Mistake | 
     return known
 
 
-def stage(found: Observations, expected: Observations, key: tuple[int, str]) -> int:
+def stage(found: Observations, expected: Observations, key: Key) -> int:
     """How early a difference shows: an index of STAGES."""
     leaf, wanted = found.get(key), expected[key]
     if key[0] == CONSTRUCTION:
@@ -203,7 +220,7 @@ def stage(found: Observations, expected: Observations, key: tuple[int, str]) -> 
     return 5 if type(leaf) is type(wanted) and not isinstance(leaf, Kind) else 2
 
 
-def report(found: Observations, expected: Observations, key: tuple[int, str]) -> list[str]:
+def report(found: Observations, expected: Observations, key: Key) -> list[str]:
     """Lines on what came and what was expected."""
     part = f"the result{key[1]}" if key[1].startswith("[") else key[1]
     where = f" of {part}" if part else ""

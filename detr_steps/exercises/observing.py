@@ -51,11 +51,19 @@ class Probe:
 
 @dataclass(frozen=True)
 class Raised:
-    """An error; two are the same if their types are."""
+    """An error; two are the same if their types are.
+
+    Args:
+        error: its type.
+        text: its message.
+        line: of the learner's code that led to it, if any did.
+        own: whether the learner's code took part at all.
+    """
 
     error: str
     text: str = ""
     line: str = ""
+    own: bool = True
 
     def __eq__(self, other) -> bool:
         return isinstance(other, Raised) and self.error == other.error
@@ -71,13 +79,13 @@ class Kind:
 
 
 def observe_error(error: BaseException) -> Raised:
-    """An error and the last line of the learner's code, or else of any code, that led to it."""
+    """An error and the last line of the learner's code that led to it."""
     if isinstance(error, TimeUp):
         raise error
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if not is_library(frame.filename)]
-    line = (own or frames)[-1].line if frames else ""
-    return Raised(type(error).__name__, safely(str, error), line or "")
+    line = own[-1].line if own else ""
+    return Raised(type(error).__name__, safely(str, error), line or "", bool(own))
 
 
 def is_library(filename: str) -> bool:

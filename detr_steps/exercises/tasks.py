@@ -31,6 +31,7 @@ class Mistake:
         stronger: what to think about, still not the code.
         edits: what makes the mistake out of the solution's module.
         sign: a property among the observations that tells this mistake by itself.
+        always: whether it does so even where something else shows first.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Mistake:
     stronger: str
     edits: tuple[Edit, ...] = ()
     sign: str | None = None
+    always: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,16 +98,19 @@ class Task:
         """Where something else was found than expected."""
         return [key for key in self.expected if differ(found, self.expected, key)]
 
-    def name_mistake(self, found: Observations) -> Mistake | None:
+    def name_mistake(self, found: Observations, told: Key | None = None) -> Mistake | None:
         """The mistake that explains what was found, if there is one.
 
-        A property may tell it by itself. Otherwise it must lead to the same observations wherever
-        it changes any; that of several which changes the most is taken. Where parameters are
-        missing or added, those alone may tell it, because the numbers then are random.
+        A property may tell it by itself, if it is the one that is `told`. Otherwise it must lead to
+        the same observations wherever it changes any, and change what is `told`; that of several
+        which changes the most is taken. Where parameters are missing or added, those alone may tell
+        it, because the numbers then are random.
         """
         wrong = set(self.differences(found))
+        seen = {path for _, path in wrong & set(found)}
         for mistake in self.mistakes:
-            if mistake.sign and any(path == f"[{mistake.sign!r}]" for _, path in wrong):
+            path = f"[{mistake.sign!r}]"
+            if path in seen and (told is None or told[1] == path or mistake.always):
                 return mistake
         parameters = [(CONSTRUCTION, f"parameters {what}") for what in ("missing", "added")]
         best, most = None, 0
@@ -117,6 +122,7 @@ class Task:
             else:
                 needed = [key for key in changed if not self.is_border(key)] or changed
                 explains = set(needed) <= set(alike) and raises_nowhere_else(found, wrong, changed)
+                explains = explains and (told is None or told in changed)
             if explains and len(alike) > most:
                 best, most = mistake, len(alike)
         return best

@@ -25,6 +25,7 @@ DROPOUT = (
         "In evaluation mode two runs must give the same.",
         "torch.nn.functional.dropout acts unless it is told otherwise; a module knows its mode.",
         sign=EVALUATION,
+        always=True,
     ),
     Mistake(
         "dropout left out",

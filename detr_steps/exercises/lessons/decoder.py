@@ -72,6 +72,18 @@ STEP5_MISTAKES = (
         ),
     ),
     Mistake(
+        "all positions added at the input",
+        "How often does a layer hear where things are, and what does it hand on?",
+        "Every layer adds positions to queries and keys anew, and the values stay without. "
+        "PyTorch's own decoder does neither.",
+        (
+            (CALL, CALL.replace("(queries,", "(queries + query_pos,")),
+            (WHO, "who = hidden"),
+            (ASKS, ASKS.replace("hidden + query_pos", "hidden")),
+            (CROSS, CROSS.replace("asks, where, mem", "asks, where, where")),
+        ),
+    ),
+    Mistake(
         "memory positions left out",
         "How does a query find a place in the image?",
         "The keys of the cross-attention say where they are.",
@@ -234,6 +246,12 @@ STEP6_MISTAKES = (
                 '"aux_outputs": [{k: v.detach() for k, v in aux.items()} for aux in aux_outputs]}',
             ),
         ),
+    ),
+    Mistake(
+        "no auxiliary outputs",
+        "How many predictions does the loss of Step 8 get to see?",
+        "Every decoder layer but the last has a prediction of its own to hand over.",
+        ((AUX, '"aux_outputs": []}'),),
     ),
     Mistake(
         "last layer among the auxiliary outputs",

@@ -189,6 +189,7 @@ MISTAKES = (
         "Ask twice for the same loss.",
         "Nothing in the loss should be random.",
         sign=TWICE,
+        always=True,
     ),
     ACCEPTED,
     COPIES,

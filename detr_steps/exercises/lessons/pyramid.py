@@ -53,8 +53,8 @@ def refusals(model) -> dict:
         try:
             model(bad)
             refused.append(False)
-        except (TypeError, ValueError) as error:
-            refused.append("images" in str(error))
+        except Exception as error:
+            refused.append(isinstance(error, (TypeError, ValueError)) and "images" in str(error))
     return {REFUSED: all(refused)}
 
 
