@@ -321,6 +321,18 @@ def test_a_loop_in_a_constructor_is_no_stub():
     assert check(Waits, time_limit=1).mistake == "no end"
 
 
+@pytest.mark.parametrize("keep", [list, lambda layers: dict(enumerate(layers))])
+def test_layers_in_a_plain_list_are_named(keep):
+    class MyFPN(FPN):
+        def __init__(self, in_channels, emb_dim=256):
+            nn.Module.__init__(self)
+            self.lateral = keep(nn.Conv2d(c, emb_dim, 1) for c in in_channels.values())
+            self.output = nn.ModuleList(nn.Conv2d(emb_dim, emb_dim, 3) for _ in in_channels)
+
+    answer = check(MyFPN, "FPN")
+    assert answer.mistake == "layers in a plain list" and "[20, 8, 1, 1]" in answer.message
+
+
 def test_parameters_that_cannot_be_copied_are_told():
     class Wider(FPN):
         def __init__(self, in_channels, emb_dim=256):

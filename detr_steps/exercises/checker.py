@@ -15,7 +15,7 @@ from torch import Tensor
 from .answer import Answer
 from .lessons import TASKS
 from .limited import TimeUp, run_limited
-from .observing import CONSTRUCTION, RENAMED, UNCHANGED, Key, Kind, Observations, Raised
+from .observing import CONSTRUCTION, HIDDEN, RENAMED, UNCHANGED, Key, Kind, Observations, Raised
 from .tasks import Mistake, Task
 
 STAGES = ("it can be built", "it runs", "types", "shapes", "parameters", "values", "gradients")
@@ -47,6 +47,11 @@ NOT_TAKEN = Mistake(
     "new arguments not taken",
     "This step has arguments that the step before does not know.",
     "Which of them must your `__init__` name, so that only the others go on to the parent?",
+)
+UNREGISTERED = Mistake(
+    "layers in a plain list",
+    "The model does not know all of its parameters, so none would train or move them.",
+    "A module finds the modules that are its attributes, not those inside of a list or dict.",
 )
 IN_PLACE = Mistake(
     "inputs changed in place",
@@ -196,6 +201,8 @@ def explain(task: Task, attempt: Any, found: Observations, key: Key) -> Mistake 
         for pattern, mistake in GENERAL:
             if re.search(pattern, leaf.text):
                 return mistake
+    if key == (CONSTRUCTION, "parameters missing") and (CONSTRUCTION, HIDDEN) in found:
+        return UNREGISTERED
     if any(path == UNCHANGED and leaf is False for (_, path), leaf in found.items()):
         return IN_PLACE
     known = task.name_mistake(found, key)

@@ -23,6 +23,7 @@ Key = tuple[int, str]
 Observations = dict[Key, Any]
 CONSTRUCTION = -1
 RENAMED = "some parameters have other names"
+HIDDEN = "some layers are in a plain list or dict"
 PACKAGE = str(Path(__file__).parents[1])
 UNCHANGED = "the inputs are left as they were"
 
@@ -171,6 +172,8 @@ def observe(
         parameters = {name: model.get_parameter(own) for name, own in match.pairs.items()}
         if any(name != own for name, own in match.pairs.items()):
             seen[CONSTRUCTION, RENAMED] = True
+        if has_hidden_layers(model):
+            seen[CONSTRUCTION, HIDDEN] = True
 
     for i, probe in enumerate(probes):
         if probe.of_class:
@@ -227,6 +230,17 @@ def gradients(results: list, of: Mapping[str, Tensor]) -> Iterator[tuple[str, Te
     )
     for (name, tensor), gradient in zip(of.items(), found, strict=True):
         yield f"gradient of {name}", torch.zeros_like(tensor) if gradient is None else gradient
+
+
+def has_hidden_layers(model: nn.Module) -> bool:
+    """Whether a list or dict keeps layers where PyTorch does not find them."""
+    return any(
+        isinstance(item, nn.Module)
+        for module in model.modules()
+        for name, value in vars(module).items()
+        if type(value) in (list, dict) and not name.startswith("_")
+        for item in (value.values() if isinstance(value, dict) else value)
+    )
 
 
 def shapes_of(model: nn.Module, names: list[str]) -> str:
