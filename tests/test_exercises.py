@@ -264,6 +264,8 @@ def test_new_arguments_that_go_on_to_the_parent_are_told_from_old_ones_that_do_n
     assert "in the line" not in answer.message  # none of the learner's has to do with it
     answer = check(Misuses)
     assert answer.mistake is None and "nn.Linear(1, 1, width=3)" in answer.message
+    answer = check(lambda a, b: nn.Linear(1, 1, width=3), "box_iou")
+    assert answer.mistake is None and "'width'" in answer.message
 
 
 def test_nothing_is_named_that_was_not_seen():

@@ -193,11 +193,12 @@ def explain(task: Task, attempt: Any, found: Observations, key: Key) -> Mistake 
     """The mistake, general or of this task."""
     leaf = found.get(key)
     if isinstance(leaf, Raised):
-        if refusing := UNEXPECTED.match(leaf.text):
-            if refusing[1] == attempt.__qualname__:
-                return NOT_PASSED_ON
-            if refusing[1] in {ancestor.__qualname__ for ancestor in attempt.__mro__}:
-                return NOT_TAKEN
+        refusing = UNEXPECTED.match(leaf.text)
+        own, *ancestors = getattr(attempt, "__mro__", (None,))
+        if refusing and own and refusing[1] == own.__qualname__:
+            return NOT_PASSED_ON
+        if refusing and refusing[1] in {ancestor.__qualname__ for ancestor in ancestors}:
+            return NOT_TAKEN
         for pattern, mistake in GENERAL:
             if re.search(pattern, leaf.text):
                 return mistake
