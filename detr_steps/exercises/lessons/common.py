@@ -1,5 +1,6 @@
 """What the probes of several steps share."""
 
+from collections.abc import Callable
 from copy import deepcopy
 from functools import cache, partial
 
@@ -51,6 +52,15 @@ def backbone() -> SmallResNet:
 def make_arguments(step: int) -> partial:
     """`arguments` of a step, as a function to be called."""
     return partial(arguments, step)
+
+
+def is_refused(argument: str, work: Callable, *given) -> bool:
+    """Whether `work(*given)` ends in a TypeError or ValueError that names the argument."""
+    try:
+        work(*given)
+    except Exception as error:
+        return isinstance(error, (TypeError, ValueError)) and argument in str(error)
+    return False
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:

@@ -9,7 +9,7 @@ from ...step7_hungarian_matching import Step7
 from ..observing import Probe
 from ..tasks import Mistake, Task
 from .boxes import made_boxes
-from .common import make_arguments, random
+from .common import is_refused, make_arguments, random
 
 PROB = "prob = class_logits.softmax(-1)"
 COLUMNS = "columns = labels.clamp(0, self.num_classes)[:, None]"
@@ -228,20 +228,20 @@ def pairs(model, outputs, targets) -> list:
 
 def refusals(work) -> dict[str, bool]:
     """Whether `work(outputs, targets)` refuses targets that are wrong."""
-    refused = []
-    for changes in (
+    wrong = (
         {"labels": torch.tensor([5, 1])},
         {"boxes": 100 * made_boxes(2)},
         {"boxes": torch.full((2, 4), torch.nan)},
         {"boxes": made_boxes(3)},
-    ):
-        good = targets(1, 2)
-        try:
-            work(predictions(2), [good[0], {**good[1], **changes}])
-            refused.append(False)
-        except Exception as error:
-            refused.append(isinstance(error, (TypeError, ValueError)) and "targets" in str(error))
-    return {REFUSED: all(refused)}
+    )
+    return {
+        REFUSED: all(
+            is_refused(
+                "targets", work, predictions(2), [*targets(1), {**targets(1, 2)[1], **changes}]
+            )
+            for changes in wrong
+        )
+    }
 
 
 def count_copies(work, *sizes: tuple[int, int]) -> dict[str, bool]:

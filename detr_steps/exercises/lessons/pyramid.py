@@ -9,7 +9,7 @@ from ...step0_resnet_fpn import FPN, ResNetFPN, Step0
 from ...step1_single_feature_map import Step1
 from ..observing import Probe
 from ..tasks import Mistake, Task
-from .common import FORWARD, images, make_arguments, random
+from .common import FORWARD, images, is_refused, make_arguments, random
 
 SILENT = "it is built without a warning"
 REFUSED = "images that are no floats [B, 3, H, W] are refused"
@@ -48,14 +48,8 @@ def built_silently(build) -> dict:
 
 def refusals(model) -> dict:
     """Whether bytes, and an image without a batch axis, end in an error that names `images`."""
-    refused = []
-    for bad in (torch.zeros(2, 3, 64, 64, dtype=torch.uint8), torch.zeros(3, 64, 64)):
-        try:
-            model(bad)
-            refused.append(False)
-        except Exception as error:
-            refused.append(isinstance(error, (TypeError, ValueError)) and "images" in str(error))
-    return {REFUSED: all(refused)}
+    wrong = torch.zeros(2, 3, 64, 64, dtype=torch.uint8), torch.zeros(3, 64, 64)
+    return {REFUSED: all(is_refused("images", model, bad) for bad in wrong)}
 
 
 FPN_MISTAKES = (
