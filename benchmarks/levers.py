@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from detr_steps import Step0, Step1
-from detr_steps.folding import fold_norms
+from detr_steps.inference import fold_norms
 from detr_steps.step6_auxiliary_outputs import TransformerDecoderWithIntermediates
 
 from . import measure, models

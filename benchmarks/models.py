@@ -7,10 +7,10 @@ from torch import Tensor
 from torchvision.models.resnet import Bottleneck, ResNet
 from transformers import DetrConfig, DetrForObjectDetection, ResNetConfig
 
+from benchmarks.reference import layer_predictions, official_loss, official_names
 from detr_steps import Step8, load_official
-from detr_steps.folding import absorb_frozen_norms
-from detr_steps.tools.weights import freeze_batch_norm
-from tests.reference import layer_predictions, official_loss, official_names
+from detr_steps.inference import absorb_frozen_norms
+from detr_steps.official import freeze_batch_norm
 
 NUM_CLASSES = 91
 R50 = (3, 4, 6, 3)

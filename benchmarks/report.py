@@ -11,7 +11,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import torch
 
-from detr_steps.tools.drawing import BLUE, VERMILLION
+from detr_steps.notebook.drawing import BLUE, VERMILLION
 
 TABLE = ("inference", "compiled", "loss", "training", "memory", "import")
 

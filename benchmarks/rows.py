@@ -10,7 +10,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from detr_steps import Step8
-from detr_steps.tools import lesson
+from detr_steps.notebook import lesson
 
 from . import measure, models
 from .models import Batch, make_batch, make_pair

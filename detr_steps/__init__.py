@@ -1,8 +1,17 @@
 """DETR in nine steps, from a classic ResNet + FPN, one idea a step.
 
-Read `step0_...` to `step8_...` in their order. `inputs` holds the checks of arguments; `tools`
-holds what surrounds the lesson (weights, pictures, the running of notebooks) and is never imported
-by a step. `exercises` asks the learner to write each step, and names the mistakes.
+Read `step0_...` to `step8_...` in their order. Beside them stand `backbone`, which builds the
+ResNet of Step 0, and `inputs`, the checks of arguments. Around them are six rooms; no step imports
+them:
+
+    official    the official DETR's weights in Step8
+    inference   a trained model in use: made ready to detect, and from outputs to detections
+    training    scenes and COCO data, batches, trainer, evaluation, checkpoints, the small model
+    notebook    what the notebooks show: source, shapes, pictures, explorers; and their runner
+    exercises   the checker, the mistakes that it knows, the questions
+    course      copies for students and teachers, pages, grading
+
+`commands` is the command line over all of them: `python -m detr_steps --help`.
 
 Axis letters, the same in every file:
 
@@ -15,7 +24,7 @@ Axis letters, the same in every file:
     L       decoder layers
 """
 
-from .exercises import check
+from .official import load_official
 from .step0_resnet_fpn import FPN, ResNetFPN, Step0
 from .step1_single_feature_map import Step1
 from .step2_queries_and_heads import Step2
@@ -25,7 +34,6 @@ from .step5_decoder import Step5
 from .step6_auxiliary_outputs import Step6, TransformerDecoderWithIntermediates
 from .step7_hungarian_matching import Step7, box_cxcywh_to_xyxy, box_iou, generalized_box_iou
 from .step8_set_loss import Step8, giou_loss
-from .tools.weights import load_official
 
 __all__ = [
     "FPN",
@@ -43,7 +51,6 @@ __all__ = [
     "TransformerDecoderWithIntermediates",
     "box_cxcywh_to_xyxy",
     "box_iou",
-    "check",
     "generalized_box_iou",
     "giou_loss",
     "load_official",

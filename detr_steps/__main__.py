@@ -1,5 +1,5 @@
 """`python -m detr_steps`: train, evaluate, detect."""
 
-from .tools.commands import app
+from .commands import app
 
 app(prog_name="python -m detr_steps")

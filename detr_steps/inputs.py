@@ -1,6 +1,6 @@
 """What the steps accept: every check of an argument, so that a mistake is named where it is made.
 
-Each error says which argument, which image, what was found and what was expected.
+Each error says which argument, which image, what was expected and what was found.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +12,12 @@ from torchvision.models import ResNet
 ROUNDING = 1e-6  # how far a normalised box may stray from 0..1 by rounding
 
 
-def describe(value: object) -> str:
+def mismatch(error: type[Exception], name: str, expected: str, found: object) -> Exception:
+    """The error "name: expected ..., found ..."."""
+    return error(f"{name}: expected {expected}, found {found}")
+
+
+def kind(value: object) -> str:
     """A tensor as its dtype and shape, anything else as its type."""
     if isinstance(value, Tensor):
         return f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
@@ -23,14 +28,14 @@ def check_positive(**counts: int) -> None:
     """Each argument is a whole number, at least 1."""
     for name, count in counts.items():
         if not isinstance(count, int) or count < 1:
-            raise ValueError(f"{name}: expected a whole number, at least 1, found {count!r}")
+            raise mismatch(ValueError, name, "a whole number, at least 1", repr(count))
 
 
 def check_heads(nhead: int, emb_dim: int) -> None:
     """Every attention head gets the same share of the channels."""
     check_positive(nhead=nhead)
     if emb_dim % nhead:
-        raise ValueError(f"nhead: expected a divisor of emb_dim = {emb_dim}, found {nhead}")
+        raise mismatch(ValueError, "nhead", f"a divisor of emb_dim = {emb_dim}", nhead)
 
 
 def check_backbone(
@@ -42,17 +47,14 @@ def check_backbone(
     """A ResNet by name, or a ready one, which has already decided on weights, dilation and norm."""
     if isinstance(backbone, str):
         if not backbone.startswith(("resnet", "resnext", "wide_resnet")):
-            raise ValueError(
-                f"backbone: expected the name of a torchvision ResNet, found {backbone!r}"
+            raise mismatch(
+                ValueError, "backbone", "the name of a torchvision ResNet", repr(backbone)
             )
         if dilation and backbone in ("resnet18", "resnet34"):
-            raise ValueError(
-                f"dilation: expected a ResNet with bottlenecks (resnet50 on), found {backbone!r}"
-            )
+            bottlenecks = "a ResNet with bottlenecks (resnet50 on)"
+            raise mismatch(ValueError, "dilation", bottlenecks, repr(backbone))
     elif not isinstance(backbone, ResNet):
-        raise TypeError(
-            f"backbone: expected a torchvision ResNet or its name, found {describe(backbone)}"
-        )
+        raise mismatch(TypeError, "backbone", "a torchvision ResNet or its name", kind(backbone))
     elif pretrained or dilation or norm_layer is not None:
         raise ValueError(
             "pretrained, dilation, norm_layer: expected none of them beside a ready backbone"
@@ -62,141 +64,142 @@ def check_backbone(
 def check_trainable_layers(trainable_layers: object) -> None:
     """A number of the backbone's five parts."""
     if not isinstance(trainable_layers, int) or not 0 <= trainable_layers <= 5:
-        raise ValueError(
-            f"trainable_layers: expected a whole number in 0..5, found {trainable_layers!r}"
+        raise mismatch(
+            ValueError, "trainable_layers", "a whole number in 0..5", repr(trainable_layers)
         )
 
 
 def check_images(images: object) -> None:
     """`images` is a float tensor [B, 3, H, W] with at least one image and one pixel."""
+    expected = "a float tensor [B, 3, H, W]"
     if not isinstance(images, Tensor):
-        raise TypeError(f"images: expected a float tensor [B, 3, H, W], found {describe(images)}")
+        raise mismatch(TypeError, "images", expected, kind(images))
     if images.dim() != 4 or images.shape[1] != 3 or images.numel() == 0:
-        raise ValueError(f"images: expected a float tensor [B, 3, H, W], found {describe(images)}")
+        raise mismatch(ValueError, "images", expected, kind(images))
     if not images.is_floating_point():
-        raise TypeError(
-            f"images: expected floats (divide by 255, then normalise), found {describe(images)}"
-        )
+        floats = "floats (divide by 255, then normalise)"
+        raise mismatch(TypeError, "images", floats, kind(images))
 
 
 def check_padding_mask(padding_mask: object, images: Tensor) -> None:
     """`padding_mask` is a bool tensor [B, H, W] of the images' size, True on padding."""
-    expected = [len(images), *images.shape[-2:]]
-    message = (
-        f"padding_mask: expected bool {expected}, True on padding, found {describe(padding_mask)}"
-    )
+    shape = [len(images), *images.shape[-2:]]
+    expected = f"bool {shape}, True on padding"
     if not isinstance(padding_mask, Tensor) or padding_mask.dtype != torch.bool:
-        raise TypeError(message)
-    if list(padding_mask.shape) != expected:
-        raise ValueError(message)
+        raise mismatch(TypeError, "padding_mask", expected, kind(padding_mask))
+    if list(padding_mask.shape) != shape:
+        raise mismatch(ValueError, "padding_mask", expected, kind(padding_mask))
 
 
-def check_outputs(outputs: Mapping[str, Tensor], num_classes: int, name: str = "outputs") -> None:
-    """`outputs` holds class_logits [B, N, C+1] and bbox_pred [B, N, 4], of the same B and N."""
-    if not isinstance(outputs, Mapping):
-        raise TypeError(
-            f"{name}: expected the dict that forward returns, found {describe(outputs)}"
-        )
+def read_layers(outputs: Mapping[str, Tensor], num_classes: int) -> list[dict[str, Tensor]]:
+    """The predictions of every decoder layer, last layer last, after a check.
+
+    Args:
+        outputs: what `forward` returns; without `aux_outputs` there is one layer.
+        num_classes: C.
+
+    Returns:
+        For each layer class_logits [B, N, C+1] and bbox_pred [B, N, 4]. Half precision, as under
+        autocast, is raised to single: a sum of many small costs and losses needs its digits.
+
+    Raises:
+        TypeError, ValueError: a layer's predictions are not as above.
+    """
+    check_predictions(outputs, num_classes, "outputs")
+    auxiliary = outputs.get("aux_outputs", [])
+    for i, layer in enumerate(auxiliary):
+        check_predictions(layer, num_classes, f"outputs['aux_outputs'][{i}]")
+    return [
+        {
+            key: layer[key].to(torch.promote_types(layer[key].dtype, torch.float32))
+            for key in ("class_logits", "bbox_pred")
+        }
+        for layer in (*auxiliary, outputs)
+    ]
+
+
+def check_predictions(predictions: Mapping[str, Tensor], num_classes: int, name: str) -> None:
+    """`predictions` holds class_logits [B, N, C+1] and bbox_pred [B, N, 4], of the same B and N."""
+    if not isinstance(predictions, Mapping):
+        raise mismatch(TypeError, name, "the dict that forward returns", kind(predictions))
     for key, width in (("class_logits", num_classes + 1), ("bbox_pred", 4)):
-        if key not in outputs:
-            raise ValueError(f"{name}: expected the key {key!r}, found {sorted(outputs)}")
-        if outputs[key].dim() != 3 or outputs[key].shape[-1] != width:
-            raise ValueError(
-                f"{name}[{key!r}]: expected float [B, N, {width}], found {describe(outputs[key])}"
-            )
-    class_logits, bbox_pred = outputs["class_logits"], outputs["bbox_pred"]
+        if key not in predictions:
+            raise mismatch(ValueError, name, f"the key {key!r}", sorted(predictions))
+        found = predictions[key]
+        if found.dim() != 3 or found.shape[-1] != width:
+            raise mismatch(ValueError, f"{name}[{key!r}]", f"float [B, N, {width}]", kind(found))
+    class_logits, bbox_pred = predictions["class_logits"], predictions["bbox_pred"]
     if class_logits.shape[:2] != bbox_pred.shape[:2]:
+        found = f"{kind(class_logits)} and {kind(bbox_pred)}"
+        raise mismatch(ValueError, name, "class_logits and bbox_pred of the same B and N", found)
+
+
+def check_costs(cost: Tensor, class_logits: Tensor, bbox_pred: Tensor) -> None:
+    """The matching costs [L, B, N, M], on the CPU, are finite; if not, a prediction is to blame.
+
+    Looks at the predictions [L, B, N, ...] themselves only to name the one that is not finite.
+    """
+    for layer, image in (~cost.isfinite()).flatten(2).any(-1).nonzero().tolist():
+        name = "class_logits" if bbox_pred[layer, image].isfinite().all() else "bbox_pred"
         raise ValueError(
-            f"{name}: expected class_logits and bbox_pred of the same B and N, "
-            f"found {describe(class_logits)} and {describe(bbox_pred)}"
+            f"outputs[{name!r}]: expected finite numbers, found NaN or infinity "
+            f"in image {image} (decoder layer {layer + 1} of {len(class_logits)})"
         )
 
 
 def check_targets(
-    targets: Sequence[Mapping[str, Tensor]], batch_size: int, num_queries: int
+    targets: Sequence[Mapping[str, Tensor]], batch_size: int, num_queries: int, num_classes: int
 ) -> None:
-    """`targets` holds, for each image, labels int64 [M] and boxes float [M, 4], with M at most N.
+    """`targets` holds, for each image, labels int64 [M] in 0..C-1 and boxes float [M, 4] in 0..1.
 
-    Looks at types and shapes only; `check_target_values` looks at the values, once on the host.
+    M is at most N. Targets are best left on the CPU, where the data loader makes them: there this
+    look at their values makes no GPU wait.
     """
+    one_each = "one for each image"
     if not isinstance(targets, Sequence) or isinstance(targets, str):
-        raise TypeError(
-            f"targets: expected a list of dicts, one for each image, found {describe(targets)}"
-        )
+        raise mismatch(TypeError, "targets", f"a list of dicts, {one_each}", kind(targets))
     if len(targets) != batch_size:
-        raise ValueError(
-            f"targets: expected {batch_size} dicts, one for each image, found {len(targets)}"
-        )
+        raise mismatch(ValueError, "targets", f"{batch_size} dicts, {one_each}", len(targets))
     for i, target in enumerate(targets):
-        if not isinstance(target, Mapping):
-            raise TypeError(
-                f"targets[{i}]: expected a dict with 'labels' and 'boxes', found {describe(target)}"
-            )
-        for key in ("labels", "boxes"):
-            if key not in target:
-                raise ValueError(
-                    f"targets[{i}]: expected the keys 'labels' and 'boxes', found {sorted(target)}"
-                )
-            if not isinstance(target[key], Tensor):
-                raise TypeError(
-                    f"targets[{i}][{key!r}]: expected a tensor, found {describe(target[key])}"
-                )
-        labels, boxes = target["labels"], target["boxes"]
-        if labels.dtype != torch.int64:
-            raise TypeError(f"targets[{i}]['labels']: expected int64 [M], found {describe(labels)}")
-        if not boxes.is_floating_point():
-            raise TypeError(
-                f"targets[{i}]['boxes']: expected float [M, 4], found {describe(boxes)}"
-            )
-        if labels.dim() != 1:
-            raise ValueError(
-                f"targets[{i}]['labels']: expected int64 [M], found {describe(labels)}"
-            )
-        if list(boxes.shape) != [len(labels), 4]:
-            raise ValueError(
-                f"targets[{i}]['boxes']: expected float [{len(labels)}, 4], a box for each label, "
-                f"found {describe(boxes)}"
-            )
-        if len(labels) > num_queries:
-            raise ValueError(
-                f"targets[{i}]: expected at most {num_queries} objects, one for each query, "
-                f"found {len(labels)}"
-            )
+        check_target_shapes(target, f"targets[{i}]")
+        if len(target["labels"]) > num_queries:
+            expected = f"at most {num_queries} objects, one for each query"
+            raise mismatch(ValueError, f"targets[{i}]", expected, len(target["labels"]))
+        check_target_values(target, num_classes, f"targets[{i}]")
 
 
-def check_target_values(labels: Tensor, boxes: Tensor, num_classes: int) -> None:
-    """On the host: labels [B, M] lie in 0..C-1, boxes [B, M, 4] are (cx, cy, w, h) in 0..1.
+def check_target_shapes(target: Mapping[str, Tensor], name: str) -> None:
+    """`target` holds labels int64 [M] and boxes float [M, 4]."""
+    if not isinstance(target, Mapping):
+        raise mismatch(TypeError, name, "a dict with 'labels' and 'boxes'", kind(target))
+    for key in ("labels", "boxes"):
+        if key not in target:
+            raise mismatch(ValueError, name, "the keys 'labels' and 'boxes'", sorted(target))
+        if not isinstance(target[key], Tensor):
+            raise mismatch(TypeError, f"{name}[{key!r}]", "a tensor", kind(target[key]))
+    labels, boxes = target["labels"], target["boxes"]
+    if labels.dtype != torch.int64:
+        raise mismatch(TypeError, f"{name}['labels']", "int64 [M]", kind(labels))
+    if not boxes.is_floating_point():
+        raise mismatch(TypeError, f"{name}['boxes']", "float [M, 4]", kind(boxes))
+    if labels.dim() != 1:
+        raise mismatch(ValueError, f"{name}['labels']", "int64 [M]", kind(labels))
+    if list(boxes.shape) != [len(labels), 4]:
+        expected = f"float [{len(labels)}, 4], a box for each label"
+        raise mismatch(ValueError, f"{name}['boxes']", expected, kind(boxes))
 
-    The zeros that fill up images with fewer objects are valid as well.
-    """
-    wrong_label = (labels < 0) | (labels >= num_classes)
-    for i, j in wrong_label.nonzero().tolist():
-        found = int(labels[i, j])
-        raise ValueError(
-            f"targets[{i}]['labels'][{j}]: expected a class in 0..{num_classes - 1}, found {found}"
-            + (" ('no object')" if found == num_classes else "")
+
+def check_target_values(target: Mapping[str, Tensor], num_classes: int, name: str) -> None:
+    """The labels [M] lie in 0..C-1, and the boxes [M, 4] are (cx, cy, w, h) in 0..1."""
+    labels, boxes = target["labels"], target["boxes"]
+    for j in ((labels < 0) | (labels >= num_classes)).nonzero().flatten().tolist():
+        found = f"{labels[j]}" + (" ('no object')" if labels[j] == num_classes else "")
+        expected = f"a class in 0..{num_classes - 1}"
+        raise mismatch(ValueError, f"{name}['labels'][{j}]", expected, found)
+    inside = (boxes >= -ROUNDING) & (boxes <= 1 + ROUNDING)  # False for NaN
+    for j in (~inside.all(-1)).nonzero().flatten().tolist():
+        found = [round(number, 4) for number in boxes[j].tolist()]
+        pixels = " (pixels? divide by the image's width and height)" if max(found) > 2 else ""
+        raise mismatch(
+            ValueError, f"{name}['boxes'][{j}]", "(cx, cy, w, h) in 0..1", f"{found}{pixels}"
         )
-    wrong_box = ~((boxes >= -ROUNDING) & (boxes <= 1 + ROUNDING)).all(-1)  # so that NaN is wrong
-    for i, j in wrong_box.nonzero().tolist():
-        found = [round(number, 4) for number in boxes[i, j].tolist()]
-        raise ValueError(
-            f"targets[{i}]['boxes'][{j}]: expected (cx, cy, w, h) in 0..1, found {found}"
-            + (" (pixels? divide by the image's width and height)" if max(found) > 2 else "")
-        )
-
-
-def finite_images(predictions: Tensor) -> Tensor:
-    """[L, B, N, ...] -> flags [L, B] of the same dtype, 1 where an image is finite throughout."""
-    numbers = predictions.flatten(2)
-    finite = numbers.amin(-1).isfinite() & numbers.amax(-1).isfinite()  # NaN is least and largest
-    return finite.to(predictions.dtype)
-
-
-def check_predictions(class_logits: Tensor, bbox_pred: Tensor) -> None:
-    """The flags of `finite_images` [L, B] for both predictions, on the host, are all 1."""
-    for name, flags in (("class_logits", class_logits), ("bbox_pred", bbox_pred)):
-        for layer, image in (flags == 0).nonzero().tolist():
-            raise ValueError(
-                f"outputs[{name!r}]: expected finite numbers, found NaN or infinity "
-                f"in image {image} (decoder layer {layer + 1} of {len(flags)})"
-            )

@@ -4,16 +4,13 @@ Sources: He et al. 2015, "Deep Residual Learning"; Lin et al. 2017, "Feature Pyr
 section 3; DETR keeps this backbone (Carion et al. 2020, section 3.2).
 """
 
-from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.models import ResNet, get_model
-from torchvision.ops.misc import FrozenBatchNorm2d
 
-from .folding import absorb_frozen_norms
-from .inputs import check_backbone, check_images, check_trainable_layers
+from .backbone import build_backbone, stage_channels
+from .inputs import check_images
 
 
 class FPN(nn.Module):
@@ -40,52 +37,22 @@ class FPN(nn.Module):
 
 
 class ResNetFPN(nn.Module):
-    """A torchvision ResNet whose last stages feed an FPN.
+    """A ResNet whose stages C2 .. C5 feed an FPN.
 
     Args:
         pretrained: start from torchvision's ImageNet weights (downloaded), with frozen batch norm.
         emb_dim: D, the channels of every pyramid level.
-        backbone: name of a torchvision ResNet, or a ready one, whose layers are then shared.
-        dilation: dilate the last stage instead of striding it ("DC5", DETR section 4), so that
-            C5 keeps stride 16.
-        norm_layer: normalisation of a backbone given by name. Default: trainable batch norm from
-            random weights, frozen batch norm with pretrained ones.
-        trainable_layers: how many of the backbone's five parts are trained, counted from the last:
-            layer4, layer3, layer2, layer1, stem. DETR trains 3.
+        **backbone_args: further arguments of `build_backbone`: `backbone`, `dilation`,
+            `norm_layer` and `trainable_layers`.
     """
 
     levels = (2, 3, 4, 5)  # hook: the pyramid levels that are built and returned
 
-    def __init__(
-        self,
-        pretrained: bool = False,
-        emb_dim: int = 256,
-        backbone: str | ResNet = "resnet50",
-        dilation: bool = False,
-        norm_layer: Callable[[int], nn.Module] | None = None,
-        trainable_layers: int = 5,
-    ):
+    def __init__(self, pretrained: bool = False, emb_dim: int = 256, **backbone_args):
         super().__init__()
-        check_backbone(backbone, pretrained=pretrained, dilation=dilation, norm_layer=norm_layer)
-        check_trainable_layers(trainable_layers)
-        if isinstance(backbone, str):
-            backbone = get_model(
-                backbone,
-                weights="IMAGENET1K_V1" if pretrained else None,
-                norm_layer=norm_layer or (FrozenBatchNorm2d if pretrained else nn.BatchNorm2d),
-                replace_stride_with_dilation=[False, False, dilation],
-            )
-            absorb_frozen_norms(backbone)
-        layers = backbone.named_children()
-        body = [(name, layer) for name, layer in layers if name not in ("avgpool", "fc")]
-        self.backbone = nn.Sequential(OrderedDict(body))
-        for part in [self.backbone[:4], *self.backbone[4:]][: 5 - trainable_layers]:
-            part.requires_grad_(False)
-        self.fpn = FPN({level: self._channels(level) for level in self.levels}, emb_dim)
-
-    def _channels(self, level: int) -> int:
-        stage = self.backbone.get_submodule(f"layer{level - 1}")
-        return [m.out_channels for m in stage.modules() if isinstance(m, nn.Conv2d)][-1]
+        self.backbone = build_backbone(pretrained=pretrained, **backbone_args)
+        in_channels = {level: stage_channels(self.backbone, level) for level in self.levels}
+        self.fpn = FPN(in_channels, emb_dim)
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Images [B, 3, H, W] -> a map [B, D, H/2^i, W/2^i], rounded up, for each level i."""

@@ -36,13 +36,16 @@ class Step2(Step1):
             nn.Linear(self.emb_dim, 4),
         )
 
-    def forward(self, images: Tensor, **conditions) -> dict[str, Tensor]:
-        """Images [B, 3, H, W] -> class_logits [B, N, C+1], bbox_pred [B, N, 4] and the context."""
-        context = self.encode(images, **conditions)
+    def forward(self, images: Tensor, padding_mask: Tensor | None = None) -> dict[str, Tensor]:
+        """Images [B, 3, H, W] -> class_logits [B, N, C+1], bbox_pred [B, N, 4] and the context.
+
+        `padding_mask` [B, H, W] is True on padding, and None without any. Step 3 starts to use it.
+        """
+        context = self.encode(images, padding_mask)
         hidden = self.decode(context)
         return {**self.predict(hidden), **context}
 
-    def encode(self, images: Tensor) -> dict[str, Tensor]:
+    def encode(self, images: Tensor, padding_mask: Tensor | None = None) -> dict[str, Tensor]:
         """Hook: what turns images [B, 3, H, W] into context; here `features` [B, D, H', W']."""
         return {"features": super().forward(images)}
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .inputs import check_padding_mask
+from .inputs import check_padding_mask, mismatch
 from .step2_queries_and_heads import Step2
 
 
@@ -27,9 +27,7 @@ class PositionEmbedding2D(nn.Module):
     def __init__(self, emb_dim: int = 256, temperature: float = 10000.0):
         super().__init__()
         if emb_dim % 4:
-            raise ValueError(
-                f"emb_dim: expected a multiple of 4 (sine and cosine of y and x), found {emb_dim}"
-            )
+            raise mismatch(ValueError, "emb_dim", "a multiple of 4: sine, cosine of y, x", emb_dim)
         self.emb_dim, self.temperature = emb_dim, temperature
 
     def forward(self, features: Tensor, padding_mask: Tensor | None = None) -> Tensor:
@@ -62,17 +60,13 @@ class Step3(Step2):
         self.position_embedding = PositionEmbedding2D(self.emb_dim, temperature)
         self.query_pos = nn.Parameter(torch.randn_like(self.queries))
 
-    def forward(self, images: Tensor, padding_mask: Tensor | None = None) -> dict[str, Tensor]:
-        """As before; `padding_mask` [B, H, W] is True on padding, and None where there is none."""
-        return super().forward(images, padding_mask=padding_mask)
-
     def encode(self, images: Tensor, padding_mask: Tensor | None = None) -> dict[str, Tensor]:
         """Adds `pos_emb` [B, D, H', W'], `query_pos` [N, D], and the mask where one is given."""
-        context = super().encode(images)
+        context = super().encode(images, padding_mask)
         if padding_mask is not None:
             check_padding_mask(padding_mask, images)
             size = context["features"].shape[-2:]
-            resized = F.interpolate(padding_mask[None].float(), size=size)[0]
+            resized = F.interpolate(padding_mask[None].float(), size=size, mode="nearest")[0]
             padding_mask = resized.bool()  # [B, H', W']
             context["padding_mask"] = padding_mask
         context["pos_emb"] = self.position_embedding(context["features"], padding_mask)

@@ -6,10 +6,42 @@ Sources: Carion et al. 2020, section 3.2 ("Transformer encoder") and appendix A.
 
 from collections.abc import Mapping
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .inputs import check_heads, check_positive
 from .step3_positional_encoding import Step3
+
+
+class TransformerEncoderLayer(nn.Module):
+    """Self-attention, then a feed-forward network; each adds to the tokens, and a norm follows.
+
+    DETR's rule: positions are added to the queries and keys, never to the values.
+
+    Args:
+        d_model: D.
+        nhead: heads of the attention.
+        dim_feedforward: hidden width of the feed-forward network.
+        dropout: probability, on attention weights and on everything that is added.
+    """
+
+    def __init__(self, d_model: int, nhead: int, dim_feedforward: int = 2048, dropout: float = 0.1):
+        super().__init__()
+        self.self_attn = nn.MultiheadAttention(d_model, nhead, dropout, batch_first=True)
+        self.linear1 = nn.Linear(d_model, dim_feedforward)
+        self.linear2 = nn.Linear(dim_feedforward, d_model)
+        self.norm1, self.norm2 = nn.LayerNorm(d_model), nn.LayerNorm(d_model)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, tokens: Tensor, positions: Tensor, padding: Tensor | None = None) -> Tensor:
+        """Tokens and positions [B, H'W', D], padding [B, H'W'] -> tokens [B, H'W', D]."""
+        query = key = tokens + positions
+        attended, _ = self.self_attn(
+            query, key, value=tokens, key_padding_mask=padding, need_weights=False
+        )
+        tokens = self.norm1(tokens + self.dropout(attended))
+        hidden = self.dropout(F.relu(self.linear1(tokens)))  # [B, H'W', dim_feedforward]
+        return self.norm2(tokens + self.dropout(self.linear2(hidden)))
 
 
 def init_transformer(module: nn.Module) -> None:
@@ -22,18 +54,6 @@ def init_transformer(module: nn.Module) -> None:
 def token_padding(context: Mapping[str, Tensor]) -> Tensor | None:
     """Which tokens of a context are padding [B, H'W'], or None where no mask was given."""
     return context["padding_mask"].flatten(1) if "padding_mask" in context else None
-
-
-class TransformerEncoderLayer(nn.TransformerEncoderLayer):
-    """PyTorch's layer with DETR's rule: positions go to queries and keys, never to values."""
-
-    def forward(self, mem: Tensor, mem_pos: Tensor, padding: Tensor | None = None) -> Tensor:
-        """Tokens and positions [B, H'W', D], padding [B, H'W'] -> tokens [B, H'W', D]."""
-        where = mem + mem_pos
-        seen, _ = self.self_attn(where, where, mem, key_padding_mask=padding, need_weights=False)
-        mem = self.norm1(mem + self.dropout1(seen))
-        thought = self.linear2(self.dropout(self.activation(self.linear1(mem))))
-        return self.norm2(mem + self.dropout2(thought))
 
 
 class Step4(Step3):
@@ -61,24 +81,18 @@ class Step4(Step3):
         super().__init__(**kwargs)
         check_heads(nhead, self.emb_dim)
         check_positive(dim_feedforward=dim_feedforward)
-        self.layer_args = {
-            "d_model": self.emb_dim,
-            "nhead": nhead,
-            "dim_feedforward": dim_feedforward,
-            "dropout": dropout,
-            "batch_first": True,
-        }
+        self.layer_args = (self.emb_dim, nhead, dim_feedforward, dropout)  # Step 5 needs them again
         self.encoder = nn.ModuleList(
-            TransformerEncoderLayer(**self.layer_args) for _ in range(enc_layers)
+            TransformerEncoderLayer(*self.layer_args) for _ in range(enc_layers)
         )
         init_transformer(self.encoder)
 
     def encode(self, images: Tensor, padding_mask: Tensor | None = None) -> dict[str, Tensor]:
         """Adds `mem` and `mem_pos` [B, H'W', D]: the encoded tokens and their positions."""
         context = super().encode(images, padding_mask)
-        mem = context["features"].flatten(2).transpose(1, 2)  # [B, H'W', D]
-        mem_pos = context["pos_emb"].flatten(2).transpose(1, 2)  # [B, H'W', D]
+        tokens = context["features"].flatten(2).transpose(1, 2)  # [B, H'W', D]
+        positions = context["pos_emb"].flatten(2).transpose(1, 2)  # [B, H'W', D]
         padding = token_padding(context)
         for layer in self.encoder:
-            mem = layer(mem, mem_pos, padding)
-        return {**context, "mem": mem, "mem_pos": mem_pos}
+            tokens = layer(tokens, positions, padding)
+        return {**context, "mem": tokens, "mem_pos": positions}

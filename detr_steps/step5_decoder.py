@@ -3,14 +3,34 @@
 Source: Carion et al. 2020, section 3.2 ("Transformer decoder") and appendix A.3.
 """
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .inputs import check_positive
 from .step4_encoder import Step4, init_transformer, token_padding
 
 
-class TransformerDecoderLayer(nn.TransformerDecoderLayer):
-    """PyTorch's layer with DETR's rule: positions go to queries and keys, never to values."""
+class TransformerDecoderLayer(nn.Module):
+    """Self-attention of the queries, cross-attention to the memory, a feed-forward network.
+
+    Each adds to the queries' hidden states, and a norm follows. DETR's rule holds for both
+    attentions: positions are added to the queries and keys, never to the values.
+
+    Args:
+        d_model: D.
+        nhead: heads of both attentions.
+        dim_feedforward: hidden width of the feed-forward network.
+        dropout: probability, on attention weights and on everything that is added.
+    """
+
+    def __init__(self, d_model: int, nhead: int, dim_feedforward: int = 2048, dropout: float = 0.1):
+        super().__init__()
+        self.self_attn = nn.MultiheadAttention(d_model, nhead, dropout, batch_first=True)
+        self.multihead_attn = nn.MultiheadAttention(d_model, nhead, dropout, batch_first=True)
+        self.linear1 = nn.Linear(d_model, dim_feedforward)
+        self.linear2 = nn.Linear(dim_feedforward, d_model)
+        self.norm1, self.norm2, self.norm3 = (nn.LayerNorm(d_model) for _ in range(3))
+        self.dropout = nn.Dropout(dropout)
 
     def forward(
         self,
@@ -20,20 +40,22 @@ class TransformerDecoderLayer(nn.TransformerDecoderLayer):
         mem_pos: Tensor,
         padding: Tensor | None = None,
     ) -> Tensor:
-        """Queries and their positions, memory and its positions and padding -> queries.
+        """Queries' hidden states and positions, memory, its positions and padding -> hidden states.
 
         Shapes: [B, N, D], [N, D], [B, H'W', D], [B, H'W', D], [B, H'W'] -> [B, N, D].
         """
-        who = hidden + query_pos
-        told, _ = self.self_attn(who, who, hidden, need_weights=False)
-        hidden = self.norm1(hidden + self.dropout1(told))
-        asks, where = hidden + query_pos, mem + mem_pos
-        seen, _ = self.multihead_attn(
-            asks, where, mem, key_padding_mask=padding, need_weights=False
+        query = key = hidden + query_pos
+        attended, _ = self.self_attn(query, key, value=hidden, need_weights=False)
+        hidden = self.norm1(hidden + self.dropout(attended))
+
+        query, key = hidden + query_pos, mem + mem_pos
+        attended, _ = self.multihead_attn(
+            query, key, value=mem, key_padding_mask=padding, need_weights=False
         )
-        hidden = self.norm2(hidden + self.dropout2(seen))
-        thought = self.linear2(self.dropout(self.activation(self.linear1(hidden))))
-        return self.norm3(hidden + self.dropout3(thought))
+        hidden = self.norm2(hidden + self.dropout(attended))
+
+        inner = self.dropout(F.relu(self.linear1(hidden)))  # [B, N, dim_feedforward]
+        return self.norm3(hidden + self.dropout(self.linear2(inner)))
 
 
 class TransformerDecoder(nn.Module):
@@ -42,21 +64,26 @@ class TransformerDecoder(nn.Module):
     Args:
         num_layers: L, at least 1.
         d_model: D.
-        **layer_args: further arguments of `torch.nn.TransformerDecoderLayer`.
+        *layer_args, **layer_kwargs: further arguments of `TransformerDecoderLayer`.
     """
 
-    def __init__(self, num_layers: int, d_model: int, **layer_args):
+    def __init__(self, num_layers: int, d_model: int, *layer_args, **layer_kwargs):
         super().__init__()
         self.layers = nn.ModuleList(
-            TransformerDecoderLayer(d_model, **layer_args) for _ in range(num_layers)
+            TransformerDecoderLayer(d_model, *layer_args, **layer_kwargs) for _ in range(num_layers)
         )
         self.norm = nn.LayerNorm(d_model)
         init_transformer(self)
 
     def forward(
-        self, hidden: Tensor, query_pos: Tensor, mem: Tensor, mem_pos: Tensor, padding=None
+        self,
+        hidden: Tensor,
+        query_pos: Tensor,
+        mem: Tensor,
+        mem_pos: Tensor,
+        padding: Tensor | None = None,
     ) -> Tensor:
-        """Arguments of the layers -> what `collect` makes of the L states [B, N, D]."""
+        """Arguments of the layers -> what `collect` makes of the L hidden states [B, N, D]."""
         states = []
         for layer in self.layers:
             hidden = layer(hidden, query_pos, mem, mem_pos, padding)
@@ -81,7 +108,7 @@ class Step5(Step4):
     def __init__(self, dec_layers: int = 6, **kwargs):
         super().__init__(**kwargs)
         check_positive(dec_layers=dec_layers)
-        self.decoder = self.decoder_class(dec_layers, **self.layer_args)
+        self.decoder = self.decoder_class(dec_layers, *self.layer_args)
 
     def decode(self, context: dict[str, Tensor]) -> Tensor:
         """Queries that have read the memory [B, N, D]."""

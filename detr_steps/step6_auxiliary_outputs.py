@@ -24,9 +24,6 @@ class Step6(Step5):
 
     def predict(self, hidden: Tensor) -> dict[str, Tensor | list[dict[str, Tensor]]]:
         """Hidden states [L, B, N, D] -> the last layer's predictions, and L-1 `aux_outputs`."""
-        predictions = super().predict(hidden)  # [L, B, N, C+1] and [L, B, N, 4]
-        *aux_outputs, last = (
-            dict(zip(predictions, layer, strict=True))
-            for layer in zip(*predictions.values(), strict=True)
-        )
+        predict = super().predict
+        *aux_outputs, last = [predict(state) for state in hidden]  # each state is [B, N, D]
         return {**last, "aux_outputs": aux_outputs}

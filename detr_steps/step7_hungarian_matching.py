@@ -6,22 +6,15 @@ Intersection over Union", equation 1; Kuhn 1955, "The Hungarian Method".
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from .inputs import (
-    check_outputs,
-    check_predictions,
-    check_target_values,
-    check_targets,
-    finite_images,
-)
+from .inputs import check_costs, check_targets, read_layers
 from .step6_auxiliary_outputs import Step6
 
-Pairs = tuple[Tensor, Tensor]
+Pairs = tuple[Tensor, Tensor]  # query index [M] and target index [M] of an image
 
 
 def box_cxcywh_to_xyxy(boxes: Tensor) -> Tensor:
@@ -30,30 +23,10 @@ def box_cxcywh_to_xyxy(boxes: Tensor) -> Tensor:
     return torch.cat((centre - size / 2, centre + size / 2), -1)
 
 
-def pair_corners(boxes1: Tensor, boxes2: Tensor) -> tuple[Pairs, Pairs]:
-    """Corners [..., N, 4] and [..., M, 4] -> (x1, y1) and (x2, y2) of both, ready for all pairs.
-
-    These are [..., 2, N, 1] and [..., 2, 1, M]: with the pairs last, the processor gets long rows.
-    """
-    corners1 = boxes1.mT[..., :, None]  # [..., 4, N, 1]
-    corners2 = boxes2.mT.contiguous()[..., None, :]  # [..., 4, 1, M]
-    return corners1.split(2, -3), corners2.split(2, -3)
-
-
 def area(top_left: Tensor, bottom_right: Tensor) -> Tensor:
-    """Corners [..., 2, N, M] -> area of the boxes [..., N, M], 0 where the corners are crossed."""
-    width, height = (bottom_right - top_left).clamp(min=0).unbind(-3)
+    """Corners [..., 2] and [..., 2] -> the area between them [...], 0 where they are crossed."""
+    width, height = (bottom_right - top_left).clamp(min=0).unbind(-1)
     return width * height
-
-
-def intersection_and_union(boxes1: Tensor, boxes2: Tensor) -> Pairs:
-    """Corners [..., N, 4] and [..., M, 4] -> areas of intersection and union, each [..., N, M]."""
-    (top_left1, bottom_right1), (top_left2, bottom_right2) = pair_corners(boxes1, boxes2)
-    top_left = torch.maximum(top_left1, top_left2)  # [..., 2, N, M]
-    bottom_right = torch.minimum(bottom_right1, bottom_right2)  # [..., 2, N, M]
-    intersection = area(top_left, bottom_right)  # [..., N, M]
-    both = area(top_left1, bottom_right1) + area(top_left2, bottom_right2)  # [..., N, M]
-    return intersection, both - intersection
 
 
 def ratio(part: Tensor, whole: Tensor) -> Tensor:
@@ -61,9 +34,21 @@ def ratio(part: Tensor, whole: Tensor) -> Tensor:
     return part / whole.clamp(min=torch.finfo(whole.dtype).tiny)
 
 
+def intersection_and_union(boxes1: Tensor, boxes2: Tensor) -> tuple[Tensor, Tensor]:
+    """Corners [..., N, 4] and [..., M, 4] -> areas of intersection and union, each [..., N, M]."""
+    boxes1, boxes2 = boxes1[..., :, None, :], boxes2[..., None, :, :]  # all pairs: [..., N, M, 4]
+    top_left = torch.maximum(boxes1[..., :2], boxes2[..., :2])  # [..., N, M, 2]
+    bottom_right = torch.minimum(boxes1[..., 2:], boxes2[..., 2:])  # [..., N, M, 2]
+    intersection = area(top_left, bottom_right)  # [..., N, M]
+    areas1 = area(boxes1[..., :2], boxes1[..., 2:])  # [..., N, 1]
+    areas2 = area(boxes2[..., :2], boxes2[..., 2:])  # [..., 1, M]
+    return intersection, areas1 + areas2 - intersection
+
+
 def box_iou(boxes1: Tensor, boxes2: Tensor) -> Tensor:
     """IoU of all pairs: corners [..., N, 4] and [..., M, 4] -> [..., N, M] in 0..1."""
-    return ratio(*intersection_and_union(boxes1, boxes2))
+    intersection, union = intersection_and_union(boxes1, boxes2)
+    return ratio(intersection, union)
 
 
 def generalized_box_iou(boxes1: Tensor, boxes2: Tensor) -> Tensor:
@@ -72,18 +57,11 @@ def generalized_box_iou(boxes1: Tensor, boxes2: Tensor) -> Tensor:
     GIoU = IoU - (hull - union) / hull, where the hull is the smallest box around both.
     """
     intersection, union = intersection_and_union(boxes1, boxes2)
-    (top_left1, bottom_right1), (top_left2, bottom_right2) = pair_corners(boxes1, boxes2)
-    top_left = torch.minimum(top_left1, top_left2)  # [..., 2, N, M]
-    bottom_right = torch.maximum(bottom_right1, bottom_right2)  # [..., 2, N, M]
+    boxes1, boxes2 = boxes1[..., :, None, :], boxes2[..., None, :, :]  # all pairs: [..., N, M, 4]
+    top_left = torch.minimum(boxes1[..., :2], boxes2[..., :2])  # [..., N, M, 2]
+    bottom_right = torch.maximum(boxes1[..., 2:], boxes2[..., 2:])  # [..., N, M, 2]
     hull = area(top_left, bottom_right)  # [..., N, M]
     return ratio(intersection, union) - ratio(hull - union, hull)
-
-
-def to_host(*tensors: Tensor) -> list[Tensor]:
-    """Copies all tensors, which share one float dtype, to the CPU in one transfer."""
-    flat = torch.cat([tensor.flatten() for tensor in tensors]).cpu()
-    parts = flat.split([tensor.numel() for tensor in tensors])
-    return [part.view(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]
 
 
 class Step7(Step6):
@@ -118,29 +96,27 @@ class Step7(Step6):
             TypeError, ValueError: an output or a target is not as above, or an image has more
                 objects than there are queries.
         """
-        check_outputs(outputs, self.num_classes)
-        class_logits, bbox_pred = outputs["class_logits"][None], outputs["bbox_pred"][None]
-        return self.match_layers(class_logits, bbox_pred, targets)[0]
+        layers = read_layers(outputs, self.num_classes)
+        return self.match_layers(layers[-1:], targets)[0]
 
     @torch.no_grad()
     def match_layers(
-        self, class_logits: Tensor, bbox_pred: Tensor, targets: Sequence[Mapping[str, Tensor]]
+        self, layers: Sequence[Mapping[str, Tensor]], targets: Sequence[Mapping[str, Tensor]]
     ) -> list[list[Pairs]]:
-        """[L, B, N, C+1] and [L, B, N, 4] -> pairs of each layer and image, by one host copy."""
-        check_targets(targets, *class_logits.shape[1:3])
-        dtype = torch.promote_types(class_logits.dtype, torch.float32)
-        class_logits, bbox_pred = class_logits.to(dtype), bbox_pred.to(dtype)
-        labels, boxes = self.pad_targets(targets, bbox_pred)  # [B, M] and [B, M, 4]
-        cost = self.pair_costs(class_logits, bbox_pred, labels, boxes)  # [L, B, N, M]
-
-        finite = finite_images(class_logits), finite_images(bbox_pred)  # [L, B] each
-        cost, labels, boxes, *finite = to_host(cost, labels.to(dtype), boxes, *finite)
-        check_predictions(*finite)
-        check_target_values(labels, boxes, self.num_classes)
-        sizes = [len(target["labels"]) for target in targets]
+        """The predictions of L layers -> the pairs of each layer and image, by one host copy."""
+        class_logits = torch.stack([layer["class_logits"] for layer in layers])  # [L, B, N, C+1]
+        bbox_pred = torch.stack([layer["bbox_pred"] for layer in layers])  # [L, B, N, 4]
+        check_targets(targets, *class_logits.shape[1:3], self.num_classes)
+        labels = pad_sequence([target["labels"] for target in targets], batch_first=True)  # [B, M]
+        boxes = pad_sequence([target["boxes"] for target in targets], batch_first=True)  # [B, M, 4]
+        cost = self.pair_costs(
+            class_logits, bbox_pred, labels.to(bbox_pred.device), boxes.to(bbox_pred)
+        )
+        cost = cost.cpu()  # one copy for all layers and images: each would make a GPU wait
+        check_costs(cost, class_logits, bbox_pred)
         return [
-            [self.assign(image[:, :size]) for image, size in zip(layer, sizes, strict=True)]
-            for layer in cost.numpy()
+            [self.assign(c[:, : len(t["labels"])]) for c, t in zip(layer, targets, strict=True)]
+            for layer in cost
         ]
 
     def pair_costs(
@@ -148,22 +124,19 @@ class Step7(Step6):
     ) -> Tensor:
         """Cost of every query for every object of its own image: [L, B, N, M], lower is better."""
         prob = class_logits.softmax(-1)  # [L, B, N, C+1]
-        columns = labels.clamp(0, self.num_classes)[:, None]  # [B, 1, M]
-        prob = prob.gather(-1, columns.expand(*prob.shape[:3], -1))  # [L, B, N, M]
-        l1 = torch.cdist(bbox_pred, boxes.expand(len(bbox_pred), -1, -1, -1), p=1)  # [L, B, N, M]
-        corners = box_cxcywh_to_xyxy(bbox_pred), box_cxcywh_to_xyxy(boxes)
-        giou = generalized_box_iou(*corners)  # [L, B, N, M]
-        return self.cost_bbox * l1 - self.cost_class * prob - self.cost_giou * giou
+        prob = prob.take_along_dim(
+            labels[None, :, None], -1
+        )  # of each object's class: [L, B, N, M]
+        l1 = torch.cdist(bbox_pred, boxes[None], p=1)  # [L, B, N, M]
+        giou = self.pair_giou(bbox_pred, boxes)  # [L, B, N, M]
+        return -self.cost_class * prob + self.cost_bbox * l1 - self.cost_giou * giou
+
+    def pair_giou(self, boxes1: Tensor, boxes2: Tensor) -> Tensor:
+        """Hook: GIoU of all pairs, (cx, cy, w, h) [..., N, 4] and [..., M, 4] -> [..., N, M]."""
+        return generalized_box_iou(box_cxcywh_to_xyxy(boxes1), box_cxcywh_to_xyxy(boxes2))
 
     @staticmethod
-    def pad_targets(targets: Sequence[Mapping[str, Tensor]], like: Tensor) -> Pairs:
-        """Labels [B, M] and boxes [B, M, 4] of the batch, filled up with zeros to the largest M."""
-        labels = pad_sequence([target["labels"] for target in targets], batch_first=True)
-        boxes = pad_sequence([target["boxes"] for target in targets], batch_first=True)
-        return labels.to(like.device), boxes.to(like)
-
-    @staticmethod
-    def assign(cost: np.ndarray) -> Pairs:
+    def assign(cost: Tensor) -> Pairs:
         """Cost [N, M] -> the cheapest one-to-one assignment: query index [M], target index [M]."""
-        query, target = linear_sum_assignment(cost)
+        query, target = linear_sum_assignment(cost.numpy())
         return torch.from_numpy(query), torch.from_numpy(target)

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from detr_steps import generalized_box_iou, giou_loss
-from detr_steps.tools import ablations
-from detr_steps.tools.ablations import VARIANTS, broken_giou, read_results, summarize, table
-from detr_steps.tools.lesson import silenced
-from detr_steps.tools.small import small_detr
+from detr_steps.notebook.attention import silenced
+from detr_steps.training.small import small_detr
+from experiments import ablations
+from experiments.ablations import VARIANTS, broken_giou, read_results, summarize, table
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import typer
 from benchmarks import measure, models, report, rows
 from benchmarks.__main__ import GROUPS, main
 from benchmarks.levers import levers
-from detr_steps.tools import lesson
+from detr_steps.notebook import lesson
 
 ROOT = Path(__file__).parent.parent
 TINY = {"depths": (1, 1, 1, 1), "num_queries": 20}

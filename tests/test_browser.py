@@ -15,9 +15,9 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 SECONDS = 90  # to wait for anything, on a busy machine
 SETUP = """
 import torch
-from detr_steps.tools import explorers
-from detr_steps.tools.detectors import load_detector
-from detr_steps.tools.scenes import Scenes
+from detr_steps.notebook import explorers
+from detr_steps.training.detectors import load_detector
+from detr_steps.training.scenes import Scenes
 
 detector, scenes = load_detector("shipped"), Scenes(3, "test")
 images = torch.stack([image for image, _ in (scenes[i] for i in range(3))])

@@ -8,9 +8,9 @@ import torch
 from accelerate import Accelerator
 from PIL import Image
 
-from detr_steps.tools.batches import collate
-from detr_steps.tools.coco import CocoScenes
-from detr_steps.tools.evaluation import evaluate
+from detr_steps.training.batches import collate
+from detr_steps.training.coco import CocoScenes
+from detr_steps.training.evaluation import evaluate
 
 
 def make(folder, change=lambda data: None):

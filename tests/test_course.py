@@ -13,27 +13,27 @@ from attempts import ATTEMPTS
 from nbformat import v4
 from typer.testing import CliRunner
 
-from detr_steps.exercises import check
-from detr_steps.exercises.course import solve, write_course
-from detr_steps.exercises.grading import (
+from detr_steps.commands import app
+from detr_steps.course.copies import solve, write_course
+from detr_steps.course.grading import (
     ending,
     find_exercises,
     find_notebooks,
     grade_notebook,
     table_rows,
 )
-from detr_steps.exercises.lessons import TASKS
+from detr_steps.exercises import check
+from detr_steps.exercises.catalogue import TASKS
 from detr_steps.exercises.questions import QUESTIONS
-from detr_steps.tools.commands import app
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("Step*.ipynb"))
-SETUP = "import torch\nfrom detr_steps import check\nfrom detr_steps.exercises import ask"
+SETUP = "import torch\nfrom detr_steps.exercises import check\nfrom detr_steps.exercises import ask"
 STUB = "def my_corners(boxes):\n    ..."
 EXERCISE = {"attempt": "my_corners", "solution": "box_cxcywh_to_xyxy"}
 PICTURE = """\
 import matplotlib.pyplot as plt
-from detr_steps.tools import drawing
+from detr_steps.notebook import drawing
 drawing.show(plt.figure(figsize=(1, 1)), "an empty square")"""
 RIGHT = """\
 def my_corners(boxes):
@@ -63,7 +63,7 @@ def lesson(path):
         v4.new_markdown_cell(text),
         code(SETUP),
         v4.new_code_cell(
-            "from detr_steps.tools.lesson import show_source\n"
+            "from detr_steps.notebook.lesson import show_source\n"
             "from detr_steps import box_cxcywh_to_xyxy\n"
             "show_source(box_cxcywh_to_xyxy)",
             metadata={"tags": ["spoiler"]},

@@ -10,10 +10,10 @@ from matplotlib import cbook
 from test_parity import official_state
 from typer.testing import CliRunner
 
-from detr_steps.tools import detectors
-from detr_steps.tools.commands import app
-from detr_steps.tools.evaluation import evaluate
-from detr_steps.tools.scenes import Scenes
+from detr_steps.commands import app
+from detr_steps.training import detectors
+from detr_steps.training.evaluation import evaluate
+from detr_steps.training.scenes import Scenes
 
 PHOTO = cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)
 

@@ -13,8 +13,9 @@ from attempts import ATTEMPTS
 from torch import nn
 
 import detr_steps
-from detr_steps import FPN, Step3, Step4, Step6, Step7, check
-from detr_steps.exercises.lessons import TASKS
+from detr_steps import FPN, Step3, Step4, Step6, Step7
+from detr_steps.exercises import check
+from detr_steps.exercises.catalogue import TASKS
 from detr_steps.exercises.limited import TimeUp, run_limited
 from detr_steps.exercises.observing import same
 from detr_steps.exercises.tasks import edited

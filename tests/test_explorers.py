@@ -13,15 +13,15 @@ import torchvision
 from matplotlib.patches import Rectangle
 
 from detr_steps import Step7
-from detr_steps.tools import explorers
-from detr_steps.tools.run_notebooks import execute, read, to_html
+from detr_steps.notebook import explorers
+from detr_steps.notebook.runner import execute, read, to_html
 
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 COST = torch.tensor([[1.0, 2, 7], [2, 9, 4], [8, 8, 3], [5, 6, 6]])
 MOVED = """
 import ipywidgets
 import matplotlib.pyplot as plt
-from detr_steps.tools import explorers
+from detr_steps.notebook import explorers
 
 made, slider = [], ipywidgets.IntSlider(2, 0, 9)
 explorers.HTML = lambda: made.append(ipywidgets.HTML()) or made[-1]

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from detr_steps import Step0, Step1, Step2, Step4, Step8
-from detr_steps.tools import lesson
+from detr_steps.notebook import lesson
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 GLOSSARY = (NOTEBOOKS / "glossary.md").read_text(encoding="utf-8")

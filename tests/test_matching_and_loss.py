@@ -85,7 +85,8 @@ def test_the_matching_is_the_cheapest_of_all(seed):
 def test_all_layers_and_images_at_once_equal_one_by_one():
     model, targets = small_step(8), make_targets(4, 0, 1)
     class_logits, bbox_pred = predictions(layers=3, batch=3)
-    together = model.match_layers(class_logits, bbox_pred, targets)
+    outputs = as_outputs(class_logits, bbox_pred)
+    together = model.match_layers([*outputs["aux_outputs"], outputs], targets)
     for i in range(3):
         for j in range(3):
             outputs = as_outputs(class_logits[[i], j : j + 1], bbox_pred[[i], j : j + 1])

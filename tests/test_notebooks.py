@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import detr_steps
-from detr_steps.tools.run_notebooks import printed_lines, read, to_html
+from detr_steps.notebook.runner import printed_lines, read, to_html
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

@@ -4,13 +4,13 @@ import csv
 from pathlib import Path
 
 import pytest
-import reference
 import torch
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 from transformers.loss.loss_for_object_detection import HungarianMatcher
 
+from benchmarks import reference
 from detr_steps import Step8, load_official
-from detr_steps.tools.weights import official_name
+from detr_steps.official import official_name
 
 OWN_TENSORS = {"queries", "fpn.output.p5.weight", "fpn.output.p5.bias"}
 MANIFEST = Path(__file__).with_name("official_detr_r50_keys.tsv")

@@ -27,11 +27,11 @@ from detr_steps import (
     generalized_box_iou,
 )
 from detr_steps.exercises.questions import QUESTIONS, ask
+from detr_steps.notebook import lesson
+from detr_steps.notebook.runner import read
 from detr_steps.step4_encoder import TransformerEncoderLayer
 from detr_steps.step5_decoder import TransformerDecoder
-from detr_steps.tools import lesson
-from detr_steps.tools.run_notebooks import read
-from detr_steps.tools.scenes import Scenes
+from detr_steps.training.scenes import Scenes
 
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 LETTERS = [(key, letter) for key, question in QUESTIONS.items() for letter in question.choices]

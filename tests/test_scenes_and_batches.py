@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from detr_steps.tools.batches import StepSampler, collate, flip_some
-from detr_steps.tools.evaluation import count_duplicates
-from detr_steps.tools.scenes import CLASSES, Scenes, inside_shape
-from detr_steps.tools.training import dense_targets
+from detr_steps.training.batches import StepSampler, collate, flip_some
+from detr_steps.training.evaluation import count_duplicates
+from detr_steps.training.scenes import CLASSES, Scenes, inside_shape
+from detr_steps.training.trainer import dense_targets
 
 
 def test_scenes_are_the_same_on_every_machine():

@@ -11,9 +11,9 @@ from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 from torchvision.ops.misc import FrozenBatchNorm2d
 
 from detr_steps import Step0, Step8
-from detr_steps.folding import NormedConv2d, absorb_frozen_norms, fold_norms
-from detr_steps.tools.small import small_detr
-from detr_steps.tools.weights import freeze_batch_norm
+from detr_steps.inference import NormedConv2d, absorb_frozen_norms, fold_norms
+from detr_steps.official import freeze_batch_norm
+from detr_steps.training.small import small_detr
 
 
 def make_backbone(block=Bottleneck, **options):

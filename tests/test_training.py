@@ -11,19 +11,19 @@ from accelerate import Accelerator
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
-from detr_steps.tools.checkpoints import (
+from detr_steps.commands import app
+from detr_steps.training.checkpoints import (
     CHECKPOINT,
     PARTS,
     load_checkpoint,
     load_weights,
     save_weights,
 )
-from detr_steps.tools.commands import app
-from detr_steps.tools.detectors import SHIPPED, load_detector, start_from
-from detr_steps.tools.evaluation import evaluate
-from detr_steps.tools.scenes import Scenes
-from detr_steps.tools.small import small_detr
-from detr_steps.tools.training import BEST, Settings, Trainer
+from detr_steps.training.detectors import SHIPPED, load_detector, start_from
+from detr_steps.training.evaluation import evaluate
+from detr_steps.training.scenes import Scenes
+from detr_steps.training.small import small_detr
+from detr_steps.training.trainer import BEST, Settings, Trainer
 
 OPTIONS = ["train", "--cpu", "--scenes=64", "--choose-scenes=8", "--pretrain-steps=10"]
 OPTIONS += ["--steps=30", "--evaluate-every=15", "--save-every=5"]
@@ -87,10 +87,10 @@ from pathlib import Path
 from accelerate import Accelerator
 from torch import nn
 from torchvision.ops.misc import FrozenBatchNorm2d
-from detr_steps.tools.scenes import Scenes
-from detr_steps.tools.small import small_detr
-from detr_steps.tools.training import Settings, Trainer
-from detr_steps.tools.weights import freeze_batch_norm
+from detr_steps.training.scenes import Scenes
+from detr_steps.training.small import small_detr
+from detr_steps.training.trainer import Settings, Trainer
+from detr_steps.official import freeze_batch_norm
 
 torch.set_num_threads(1)
 torch.manual_seed(0)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .answer import Answer
-from .lessons import TASKS
+from .catalogue import TASKS
 from .limited import TimeUp, run_limited
 from .observing import CONSTRUCTION, HIDDEN, RENAMED, UNCHANGED, Key, Kind, Observations, Raised
 from .tasks import Mistake, Task

@@ -26,8 +26,8 @@ from nbformat import NotebookNode
 from rich.table import Table
 from rich.text import Text
 
-from .lessons import TASKS
-from .questions import QUESTIONS, ask
+from ..exercises.catalogue import TASKS
+from ..exercises.questions import QUESTIONS, ask
 from .submission import describe, printable
 
 MARK = "DETR_STEPS_SUBMISSION"  # environment variable by which the processes of one are found

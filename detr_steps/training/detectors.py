@@ -12,13 +12,13 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights
 
+from ..official import load_official
 from ..step8_set_loss import Step8
 from .checkpoints import load_weights, save_weights
-from .photo import prepare
+from .normalisation import prepare
 from .small import small_detr
-from .weights import load_official
 
-SHIPPED = Path(__file__).parent.parent / "trained" / "scenes.safetensors"
+SHIPPED = Path(__file__).parent / "shipped" / "scenes.safetensors"
 OFFICIAL_URL = "https://dl.fbaipublicfiles.com/detr/"
 OFFICIAL = {  # name: (file, with the first digits of its hash, and Step8's arguments)
     "official": ("detr-r50-e632da11.pth", {}),

@@ -7,7 +7,7 @@ from functools import cache, partial
 import torch
 from torch import Tensor, nn
 
-from ...tools.small import SmallResNet
+from ...training.small import SmallResNet
 from ..observing import Probe
 from ..tasks import Mistake
 

@@ -13,7 +13,7 @@ from torchvision.datasets import CocoDetection
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as transform
 
-from .photo import to_input
+from .normalisation import to_input
 
 TRAIN_SIDES = tuple(range(480, 801, 32))  # DETR, section 4 ("Technical details")
 

@@ -223,36 +223,3 @@ def shown_error(*errors: type[Exception]) -> Iterator[None]:
         print(f"{type(error).__name__}: {error}")
     else:
         raise AssertionError(f"expected {' or '.join(e.__name__ for e in errors)}, got no error")
-
-
-@contextmanager
-def recorded_attention(*modules: nn.MultiheadAttention) -> Iterator[list[Tensor]]:
-    """Collects attention weights [B, queries, keys] of `modules`, heads averaged, as they run."""
-    weights: list[Tensor] = []
-
-    def record(module, args, kwargs, output):
-        weights.append(module.forward(*args, **{**kwargs, "need_weights": True})[1].detach())
-
-    hooks = [module.register_forward_hook(record, with_kwargs=True) for module in modules]
-    try:
-        yield weights
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
-@contextmanager
-def silenced(*modules: nn.Module) -> Iterator[None]:
-    """Inside of the block these modules answer with zeros, whatever they are asked."""
-
-    def hush(module, args, output):
-        if isinstance(output, tuple):  # of an attention: (answer, weights)
-            return torch.zeros_like(output[0]), *output[1:]
-        return torch.zeros_like(output)
-
-    hooks = [module.register_forward_hook(hush) for module in modules]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()

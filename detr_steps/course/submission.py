@@ -14,9 +14,9 @@ from typing import Any
 
 from IPython.core.interactiveshell import InteractiveShell
 
-from .checker import check, is_attempted
-from .lessons import TASKS
-from .observing import safely
+from ..exercises.catalogue import TASKS
+from ..exercises.checker import check, is_attempted
+from ..exercises.observing import safely
 
 PASSED = "passed"
 

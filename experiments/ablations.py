@@ -23,17 +23,17 @@ from matplotlib.figure import Figure
 from scipy.stats import ttest_rel
 from torch import Tensor
 
-from .. import step7_hungarian_matching, step8_set_loss
-from ..step7_hungarian_matching import box_iou
-from ..step8_set_loss import Step8
-from .drawing import BLUE, SKY, VERMILLION, panels
-from .evaluation import METRICS
-from .lesson import silenced
-from .scenes import Scenes
-from .small import small_detr
-from .training import Settings, Trainer
+from detr_steps import step7_hungarian_matching, step8_set_loss
+from detr_steps.notebook.attention import silenced
+from detr_steps.notebook.drawing import BLUE, SKY, VERMILLION, panels
+from detr_steps.step7_hungarian_matching import box_iou
+from detr_steps.step8_set_loss import Step8
+from detr_steps.training.evaluation import METRICS
+from detr_steps.training.scenes import Scenes
+from detr_steps.training.small import small_detr
+from detr_steps.training.trainer import Settings, Trainer
 
-RESULTS = Path(__file__).parent.parent / "trained" / "ablations.csv"
+RESULTS = Path(__file__).with_name("ablations.csv")
 
 
 def broken_giou(boxes1: Tensor, boxes2: Tensor) -> Tensor:

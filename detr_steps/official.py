@@ -12,8 +12,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops.misc import FrozenBatchNorm2d
 
-from ..folding import absorb_frozen_norms
-from ..step8_set_loss import Step8
+from .step8_set_loss import Step8
 
 OFFICIAL_NAMES = (  # ours -> official
     (r"^backbone\.", "backbone.0.body."),
@@ -103,7 +102,6 @@ def load_official(model: Step8, state_dict: Mapping) -> LoadedKeys:
         )
 
     freeze_batch_norm(model.backbone)
-    absorb_frozen_norms(model.backbone)
     model.load_state_dict(
         {name: state_dict[official] for official, name in wanted.items()}, strict=False
     )

@@ -24,7 +24,8 @@ from ..step7_hungarian_matching import (
     box_iou,
     generalized_box_iou,
 )
-from .detectors import Detector
+from ..training.detectors import Detector
+from .attention import recorded_attention
 from .drawing import (
     BLUE,
     GREEN,
@@ -41,7 +42,6 @@ from .drawing import (
     panels,
     show,
 )
-from .lesson import recorded_attention
 
 COORDINATES = ("cx", "cy", "w", "h")
 LOSSES = {"1 - IoU": (GREEN, ":"), "1 - GIoU": (VERMILLION, "-"), "L1": (PURPLE, "--")}

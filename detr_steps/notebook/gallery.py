@@ -6,11 +6,11 @@ import matplotlib.pyplot as plt
 import torch
 from matplotlib.figure import Figure
 
-from .batches import collate
-from .detectors import Detector, load_detector
+from ..inference import detections
+from ..training.batches import collate
+from ..training.detectors import Detector, load_detector
+from ..training.scenes import Scenes
 from .drawing import draw_detections
-from .evaluation import detections
-from .scenes import Scenes
 
 
 @torch.no_grad()

@@ -20,10 +20,10 @@ from nbconvert.filters import strip_ansi
 from nbconvert.preprocessors import ClearOutputPreprocessor
 from nbformat import NotebookNode, v4, write
 
-from ..tools.run_notebooks import execute, read, to_html, write_texts
+from ..exercises.catalogue import TASKS
+from ..exercises.questions import QUESTIONS
+from ..notebook.runner import execute, read, to_html, write_texts
 from .grading import find_exercises, mark_questions
-from .lessons import TASKS
-from .questions import QUESTIONS
 from .submission import PASSED
 
 SPOILER = (

@@ -25,12 +25,13 @@ from rich.progress import (
 from rich.table import Table
 from torch.utils.data import Dataset
 
-from .coco import CocoScenes
-from .detectors import Detector, load_detector, start_from
-from .evaluation import detections, evaluate
-from .scenes import Scenes
-from .small import small_detr
-from .training import BEST, Settings, Trainer
+from .inference import detections
+from .training.coco import CocoScenes
+from .training.detectors import Detector, load_detector, start_from
+from .training.evaluation import evaluate
+from .training.scenes import Scenes
+from .training.small import small_detr
+from .training.trainer import BEST, Settings, Trainer
 
 COLUMNS = {
     "map": "AP",
@@ -305,7 +306,7 @@ def course(
     out: Annotated[Path, typer.Option(help="folder for the course")] = Path("build/course"),
 ) -> None:
     """Make a course: notebooks for students, notebooks with the solutions, and pages of both."""
-    from ..exercises.course import write_course  # needs the extra "notebooks"
+    from .course.copies import write_course  # needs the extra "notebooks"
 
     paths = notebooks or sorted(Path("notebooks").glob("Step*.ipynb"))
     try:
@@ -329,7 +330,7 @@ def grade(
     out: Annotated[Path, typer.Option(help="file for the table")] = Path("grades.csv"),
 ) -> None:
     """Grade a folder of notebooks, each in a process of its own. This is no sandbox."""
-    from ..exercises import grading  # needs the extra "notebooks"
+    from .course import grading  # needs the extra "notebooks"
 
     try:
         paths = grading.find_notebooks(folder)

@@ -8,36 +8,12 @@ from accelerate.utils import gather_object
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
+from ..inference import detections
 from ..step7_hungarian_matching import box_cxcywh_to_xyxy, box_iou
 from ..step8_set_loss import Step8
 from .batches import collate
 
 METRICS = ("map", "map_50", "map_75", "map_small", "map_medium", "map_large")
-
-
-def detections(
-    outputs: Mapping[str, Tensor], sizes: Sequence[tuple[int, int]], threshold: float = 0.0
-) -> list[dict[str, Tensor]]:
-    """The best class of every query, "no object" left out.
-
-    Args:
-        outputs: what `Step8.forward` returns for B images.
-        sizes: height and width in pixels that the fractions of each image's boxes refer to.
-        threshold: the least score that counts as a detection.
-
-    Returns:
-        For each image: scores [K], labels [K] and boxes [K, 4] as corners in pixels, best first.
-    """
-    scores, labels = outputs["class_logits"].float().softmax(-1)[..., :-1].max(-1)  # [B, N]
-    found = []
-    for score, label, box, (height, width) in zip(
-        scores, labels, outputs["bbox_pred"].float(), sizes, strict=True
-    ):
-        order = score.argsort(descending=True)
-        order = order[score[order] >= threshold]
-        corners = box_cxcywh_to_xyxy(box[order]) * box.new_tensor([width, height, width, height])
-        found.append({"scores": score[order], "labels": label[order], "boxes": corners})
-    return found
 
 
 def count_duplicates(found: Sequence[Mapping[str, Tensor]], iou: float = 0.5) -> int:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision.transforms.v2.functional import normalize
 
-from .photo import IMAGENET_MEAN, IMAGENET_STD
+from .normalisation import IMAGENET_MEAN, IMAGENET_STD
 
 CLASSES = ("circle", "square", "triangle", "cross", "ring", "star")
 SPLITS = {

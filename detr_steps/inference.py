@@ -1,0 +1,79 @@
+"""A trained model in use: made ready to detect, and from its outputs to detections."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torchvision.ops.misc import FrozenBatchNorm2d
+
+from .step7_hungarian_matching import box_cxcywh_to_xyxy
+from .step8_set_loss import Step8
+
+Norm = nn.BatchNorm2d | nn.SyncBatchNorm | FrozenBatchNorm2d
+
+
+def for_inference(model: Step8, compile: bool = False) -> Step8:
+    """A copy of `model` that only detects, faster: the same outputs within 1e-4.
+
+    It is in evaluation mode, without gradients, its batch norm is folded into the convolutions,
+    and its maps lie channels last. It cannot be trained, and takes no state dict of a Step8.
+
+    Args:
+        model: a Step8, which is left as it is.
+        compile: whether `torch.compile` makes it faster still. That takes minutes at the first
+            call, and again at the first other image size; a CPU needs a C++ compiler for it.
+    """
+    model = deepcopy(model).eval()
+    fold_norms(model.backbone)
+    model.requires_grad_(False).to(memory_format=torch.channels_last)
+    if compile:
+        model.compile(options={"freezing": True})
+    return model
+
+
+def fold_norms(module: nn.Module) -> None:
+    """In place, for good: batch norms go into the convolutions before them.
+
+    A norm whose statistics stay as they are multiplies each channel by a number and adds another.
+    The convolution can do both: the factors go into its weights, what is added becomes its bias.
+    """
+    for parent, conv_name, norm_name in list(normed_convolutions(module)):
+        conv, norm = getattr(parent, conv_name), getattr(parent, norm_name)
+        setattr(parent, conv_name, fuse_conv_bn_eval(conv, norm))
+        setattr(parent, norm_name, nn.Identity())
+
+
+def normed_convolutions(module: nn.Module) -> Iterator[tuple[nn.Module, str, str]]:
+    """Each (parent, name of a convolution, name of the norm that follows it) in a ResNet."""
+    for parent in module.modules():
+        for (conv_name, conv), (norm_name, norm) in pairwise(list(parent.named_children())):
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, Norm):
+                yield parent, conv_name, norm_name
+
+
+def detections(
+    outputs: Mapping[str, Tensor], sizes: Sequence[tuple[int, int]], threshold: float = 0.0
+) -> list[dict[str, Tensor]]:
+    """The best class of every query, "no object" left out.
+
+    Args:
+        outputs: what `Step8.forward` returns for B images.
+        sizes: height and width in pixels that the fractions of each image's boxes refer to.
+        threshold: the least score that counts as a detection.
+
+    Returns:
+        For each image: scores [K], labels [K] and boxes [K, 4] as corners in pixels, best first.
+    """
+    scores, labels = outputs["class_logits"].float().softmax(-1)[..., :-1].max(-1)  # [B, N]
+    found = []
+    for score, label, box, (height, width) in zip(
+        scores, labels, outputs["bbox_pred"].float(), sizes, strict=True
+    ):
+        order = score.argsort(descending=True)
+        order = order[score[order] >= threshold]
+        corners = box_cxcywh_to_xyxy(box[order]) * box.new_tensor([width, height, width, height])
+        found.append({"scores": score[order], "labels": label[order], "boxes": corners})
+    return found

@@ -1,1 +1,0 @@
-"""What surrounds the nine steps. The tools use the steps; no step imports a tool."""

@@ -1,0 +1,1 @@
+"""Studies that train many models: what each part of DETR is worth."""
