@@ -2,14 +2,22 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+THREADS ?= 1
+PYTEST = OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest --nbval -n 2 --dist loadscope
 
-.PHONY: run test lab course train bench lint format update lock clean
+.PHONY: run test test-all test-notebooks lab course train bench lint format update lock clean
 
 run: $(READY) ## execute the nine notebooks, write them as HTML under build/
-	$(BIN)/python -m detr_steps.tools.run_notebooks
+	$(BIN)/python -m detr_steps run
 
-test: $(READY) ## unit tests, and nbval on all notebooks
-	$(BIN)/python -m pytest --nbval
+test: $(READY) ## unit tests without the slow ones, and nbval on all notebooks
+	$(PYTEST) -m "not slow"
+
+test-all: $(READY) ## all tests: also a killed run, two processes, compilation
+	$(PYTEST)
+
+test-notebooks: $(READY) ## nbval on all notebooks alone
+	$(PYTEST) notebooks
 
 lab: $(READY) ## JupyterLab on the notebooks
 	$(BIN)/jupyter lab --notebook-dir=notebooks
@@ -17,26 +25,28 @@ lab: $(READY) ## JupyterLab on the notebooks
 course: $(READY) ## notebooks for students, solved ones, and pages of both, under build/course
 	$(BIN)/python -m detr_steps course
 
-train: $(READY) ## make the shipped weights again (see detr_steps/trained/README.md)
+train: $(READY) ## make the shipped weights again (see detr_steps/training/shipped/README.md)
 	$(BIN)/python -m detr_steps train --out runs/shipped --scenes 24000 --steps 40000 \
 		--evaluate-every 4000
-	cp runs/shipped/best.safetensors detr_steps/trained/scenes.safetensors
+	cp runs/shipped/best.safetensors detr_steps/training/shipped/scenes.safetensors
 
 bench: $(READY) ## time Step8 beside Hugging Face's DETR, and write the tables and plots
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m detr_steps benchmarks
 
 lint: $(READY)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/lint-imports
+	$(BIN)/lint-imports
 
 format: $(READY)
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
 update: $(READY) ## execute the notebooks and store their outputs, after a change of the package
-	$(BIN)/python -m detr_steps.tools.run_notebooks --save
-	$(BIN)/python -m detr_steps.tools.overview notebooks/overview.png
-	$(BIN)/python -m detr_steps.tools.gallery notebooks/detections.png
+	$(BIN)/python -m detr_steps run --save
+	$(BIN)/python -m detr_steps overview notebooks/overview.png
+	$(BIN)/python -m detr_steps gallery notebooks/detections.png
 
 # torch pins the CUDA packages that belong to it; leaving them out keeps the CPU-only build possible
 lock: $(READY) ## pin the newest versions that pyproject.toml allows

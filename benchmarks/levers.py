@@ -2,15 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from copy import deepcopy
-from functools import partial, partialmethod
-from unittest.mock import patch
+from functools import partial
 
 import torch
 from torch import nn
 
-from detr_steps import Step0, Step1
-from detr_steps.inference import fold_norms
-from detr_steps.step6_auxiliary_outputs import TransformerDecoderWithIntermediates
+from detr_steps import Step0, Step1, Step8, TransformerDecoderWithIntermediates
+from detr_steps.inference import fold_norms, for_inference
 
 from . import measure, models
 from .rows import Row, row, training_step
@@ -28,32 +26,31 @@ def folded(model: nn.Module) -> nn.Module:
     return model.requires_grad_(False)
 
 
-def with_plain_norms(sizes: dict) -> nn.Module:
-    """Step8 with frozen norms that are modules of their own, as most code has them."""
-    with patch.object(models, "absorb_frozen_norms", lambda backbone: None):
-        return models.make_ours(**sizes)
+class LastLayerDecoder(TransformerDecoderWithIntermediates):
+    """A decoder that hands out the state of its last layer alone."""
+
+    def collect(self, states: list[torch.Tensor]) -> torch.Tensor:
+        """L states [B, N, D] -> [1, B, N, D]."""
+        return super().collect(states[-1:])
 
 
-def last_layer_alone(model, batch) -> None:
-    """Inference whose heads read the last decoder layer alone."""
-    collect = TransformerDecoderWithIntermediates.collect
-    with patch.object(
-        TransformerDecoderWithIntermediates,
-        "collect",
-        lambda self, states: collect(self, states[-1:]),
-    ):
-        models.our_predictions(model, batch)
+class LastLayerStep8(Step8):
+    """Step8 whose heads read the last decoder layer alone."""
+
+    decoder_class = LastLayerDecoder
 
 
-def with_weights(model, batch) -> None:
-    """Inference in which every attention also returns its weights."""
-    forward = nn.MultiheadAttention.forward
+def with_weights(model: nn.Module) -> nn.Module:
+    """A copy in which every attention also returns its weights."""
 
-    def asked(self, *args, need_weights, **kwargs):
-        return forward(self, *args, need_weights=True, **kwargs)
+    def ask(module, args, kwargs):
+        return args, {**kwargs, "need_weights": True}
 
-    with patch.object(nn.MultiheadAttention, "forward", partialmethod(asked)):
-        models.our_predictions(model, batch)
+    model = deepcopy(model)
+    for module in model.modules():
+        if isinstance(module, nn.MultiheadAttention):
+            module.register_forward_pre_hook(ask, with_kwargs=True)
+    return model
 
 
 def one_by_one(ours, outputs, targets) -> None:
@@ -67,44 +64,43 @@ def one_by_one(ours, outputs, targets) -> None:
 def levers(pairs: int, side: int = 640, batch_size: int = 2, **sizes) -> Iterator[Row]:
     """A row for each lever: "ours" is with it, "theirs" without it."""
     batch = models.make_batch(batch_size, side, side)
-    plain, model = with_plain_norms(sizes), models.make_ours(**sizes)
-    ready = model.for_inference()
-
-    def compare(name: str, after: Callable, before: Callable, rounds: int = pairs) -> Row:
-        return row("lever", name, measure.in_turn(after, before, rounds))
-
-    def predict(model):
-        return torch.no_grad()(partial(models.our_predictions, model, batch))
-
-    images = batch.images
-    yield compare(
-        "pyramid levels that nobody reads left out (Step 1 over Step 0, inference)",
-        torch.no_grad()(partial(Step1().eval(), images)),
-        torch.no_grad()(partial(Step0().eval(), images)),
-    )
-    yield compare("norms folded (inference)", predict(folded(plain)), predict(plain))
-    yield compare("channels last (inference)", predict(channels_last(plain)), predict(plain))
-    yield compare("both: for_inference", predict(ready), predict(plain))
-    yield compare(
-        "attention without weights (inference)",
-        predict(ready),
-        torch.no_grad()(partial(with_weights, ready, batch)),
-    )
-    yield compare(
-        "heads on the last layer alone (inference)",
-        torch.no_grad()(partial(last_layer_alone, ready, batch)),
-        predict(ready),
-    )
-    outputs = plain(images[..., :64, :64])
-    yield compare(
+    model = models.make_ours(**sizes)
+    for name, after, before in inference_levers(model, batch, sizes):
+        yield row("lever", name, measure.in_turn(after, before, pairs))
+    outputs = model(batch.images[..., :64, :64])
+    together = partial(model.match_layers, [*outputs["aux_outputs"], outputs], batch.targets)
+    alone = partial(one_by_one, model, outputs, batch.targets)
+    yield row(
+        "lever",
         "all layers and images matched at once (matching)",
-        partial(plain.match_layers, *plain.stack_layers(outputs), batch.targets),
-        partial(one_by_one, plain, outputs, batch.targets),
-        5 * pairs,
+        measure.in_turn(together, alone, 5 * pairs),
     )
+    after, before = (
+        training_step(contestant.train(), models.our_loss, batch)
+        for contestant in (channels_last(model), model)
+    )
+    yield row("lever", "channels last (training)", measure.in_turn(after, before, pairs))
 
-    def train(model):
-        return training_step(model.train(), models.our_loss, batch)
 
-    yield compare("frozen norms in the convolutions (training)", train(model), train(plain))
-    yield compare("channels last (training)", train(channels_last(model)), train(model), pairs)
+def inference_levers(
+    model: Step8, batch: models.Batch, sizes: dict
+) -> Iterator[tuple[str, Callable, Callable]]:
+    """For each lever of inference its name, and the work with it and without it."""
+    ready = for_inference(model)
+    last_alone = models.make_ours(**sizes, step=LastLayerStep8)
+    last_alone.load_state_dict(model.state_dict())
+
+    def predict(contestant: Step8) -> Callable:
+        return torch.no_grad()(partial(models.our_predictions, contestant, batch))
+
+    yield (
+        "pyramid levels that nobody reads left out (Step 1 over Step 0, inference)",
+        torch.no_grad()(partial(Step1().eval(), batch.images)),
+        torch.no_grad()(partial(Step0().eval(), batch.images)),
+    )
+    yield "norms folded (inference)", predict(folded(model)), predict(model)
+    yield "channels last (inference)", predict(channels_last(model)), predict(model)
+    yield "both: for_inference", predict(ready), predict(model)
+    yield "attention without weights (inference)", predict(ready), predict(with_weights(ready))
+    name = "heads on the last layer alone (inference)"
+    yield name, predict(for_inference(last_alone)), predict(ready)

@@ -7,10 +7,10 @@ from torch import Tensor
 from torchvision.models.resnet import Bottleneck, ResNet
 from transformers import DetrConfig, DetrForObjectDetection, ResNetConfig
 
-from benchmarks.reference import layer_predictions, official_loss, official_names
 from detr_steps import Step8, load_official
-from detr_steps.inference import absorb_frozen_norms
 from detr_steps.official import freeze_batch_norm
+
+from .reference import layer_predictions, official_loss, official_names
 
 NUM_CLASSES = 91
 R50 = (3, 4, 6, 3)
@@ -26,9 +26,11 @@ class Batch:
     targets: list[dict[str, Tensor]]
 
 
-def make_ours(depths: tuple[int, ...] = R50, num_queries: int = 100) -> Step8:
+def make_ours(
+    depths: tuple[int, ...] = R50, num_queries: int = 100, step: type[Step8] = Step8
+) -> Step8:
     """Step8 of the official sizes with random weights, its batch norm frozen as DETR has it."""
-    model = Step8(
+    model = step(
         backbone=ResNet(Bottleneck, list(depths)),
         num_classes=NUM_CLASSES,
         num_queries=num_queries,
@@ -36,7 +38,6 @@ def make_ours(depths: tuple[int, ...] = R50, num_queries: int = 100) -> Step8:
         w_class=1.0,
     )
     freeze_batch_norm(model.backbone)
-    absorb_frozen_norms(model.backbone)
     return model.eval()
 
 

@@ -1,4 +1,4 @@
-"""`python -m detr_steps`: train, evaluate, detect."""
+"""`python -m detr_steps`: the command line."""
 
 from .commands import app
 

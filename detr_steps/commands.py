@@ -3,35 +3,30 @@
 import re
 import time
 import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-import torch
 import typer
 from accelerate import Accelerator
 from PIL import Image, ImageDraw, UnidentifiedImageError
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-    track,
-)
+from rich.progress import track
 from rich.table import Table
+from torch import Tensor
 from torch.utils.data import Dataset
 
-from .inference import detections
+from .inference import for_inference
 from .training.coco import CocoScenes
-from .training.detectors import Detector, load_detector, start_from
+from .training.detectors import load_detector
 from .training.evaluation import evaluate
+from .training.run import run_training, training_data
 from .training.scenes import Scenes
-from .training.small import small_detr
-from .training.trainer import BEST, Settings, Trainer
+from .training.trainer import BEST, Settings
 
 COLUMNS = {
     "map": "AP",
@@ -41,12 +36,12 @@ COLUMNS = {
     "map_medium": "medium",
     "map_large": "large",
 }
-DEFAULTS = {field.name: field.default for field in fields(Settings)}
+DEFAULTS = Settings()
 
 app = typer.Typer(
     help="Train Step8, DETR, evaluate it, and detect with it. Without options it learns from "
-    "scenes that it draws itself, on whatever device there is. And teach with the notebooks: make "
-    "a course out of them, and grade what comes back.",
+    "scenes that it draws itself, on whatever device there is. Run the notebooks, make a course "
+    "out of them, and grade what comes back. And measure: ablations and benchmarks.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -76,24 +71,6 @@ def read_config(context: typer.Context, file: Path | None) -> Path | None:
     return file
 
 
-Config = Annotated[
-    Path | None,
-    typer.Option(
-        callback=read_config, is_eager=True, help="TOML file with options of this command"
-    ),
-]
-Images = Annotated[
-    Path | None, typer.Option(help="folder of images of a data set in COCO's format; else scenes")
-]
-Annotations = Annotated[Path | None, typer.Option(help="its JSON file")]
-Weights = Annotated[
-    str,
-    typer.Option(
-        help="shipped, official, official-dc5, official-r101, official-r101-dc5, or a file"
-    ),
-]
-
-
 def parse_size(text: str) -> int:
     """Bytes of a size that is written as 4G or 500M."""
     match = re.fullmatch(r"(\d+)([MG])", text)
@@ -102,12 +79,79 @@ def parse_size(text: str) -> int:
     return int(match[1]) * {"M": 2**20, "G": 2**30}[match[2]]
 
 
-def fail(error: Exception) -> typer.Exit:
-    """Prints an error that the user can mend, without a traceback."""
-    Console(stderr=True).print(
-        "[red]error:[/red]", escape(str(error)), highlight=False, soft_wrap=True
-    )
-    return typer.Exit(1)
+# the options of `train`, and those that several commands share
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        callback=read_config, is_eager=True, help="TOML file with options of this command"
+    ),
+]
+Cpu = Annotated[bool, typer.Option(help="leave a GPU alone")]
+Images = Annotated[
+    Path | None, typer.Option(help="folder of images of a data set in COCO's format; else scenes")
+]
+Annotations = Annotated[Path | None, typer.Option(help="its JSON file")]
+ChooseImages = Annotated[Path | None, typer.Option(help="images to choose the best weights on")]
+ChooseAnnotations = Annotated[Path | None, typer.Option(help="their JSON file")]
+Side = Annotated[int, typer.Option(help="shorter side of COCO images, in pixels")]
+TrainScenes = Annotated[int, typer.Option(help="number of training scenes")]
+ChooseScenes = Annotated[int, typer.Option(help="scenes to choose the weights on")]
+RunFolder = Annotated[Path, typer.Option(help="folder of the run; an interrupted run goes on")]
+Start = Annotated[
+    str | None,
+    typer.Option(help="weights to start from: shipped, or a file; leaves out the warm start"),
+]
+Steps = Annotated[int, typer.Option(help="steps with the set loss")]
+PretrainSteps = Annotated[int, typer.Option(help="steps of the backbone's dense warm start")]
+BatchSize = Annotated[int, typer.Option(help="over all processes")]
+LearningRate = Annotated[float, typer.Option(help="learning rate")]
+BackboneRate = Annotated[float, typer.Option(help="of the backbone")]
+WeightDecay = Annotated[float, typer.Option()]
+Clip = Annotated[float, typer.Option(help="longest gradient")]
+Seed = Annotated[int, typer.Option()]
+Interval = Annotated[int, typer.Option(help="steps")]
+MixedPrecision = Annotated[Precision, typer.Option(help="mixed precision on a GPU")]
+Weights = Annotated[
+    str,
+    typer.Option(
+        help="shipped, official, official-dc5, official-r101, official-r101-dc5, or a file"
+    ),
+]
+Notebooks = Annotated[
+    list[Path] | None, typer.Argument(help="default: all in notebooks/", show_default=False)
+]
+PictureFile = Annotated[Path, typer.Argument(help="PNG file to write")]
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """An error that the user can mend is printed, without a traceback, and ends the command."""
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        Console(stderr=True).print(
+            "[red]error:[/red]", escape(str(error)), highlight=False, soft_wrap=True
+        )
+        raise typer.Exit(1) from error
+
+
+@contextmanager
+def checkout_needed(folder: str) -> Iterator[None]:
+    """Inside of the block a folder is imported that is not installed with the package."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name != folder:
+            raise
+        raise ValueError(f"{folder}/ not found: run this in a checkout of the project") from error
+
+
+def find_lessons(notebooks: list[Path] | None) -> list[Path]:
+    """The notebooks that are named, or all of the project whose folder this is run in."""
+    paths = notebooks or sorted(Path("notebooks").glob("Step*.ipynb"))
+    if not paths:
+        raise ValueError("no notebooks found: run this in the project's folder, or name some")
+    return paths
 
 
 def result_table(rows: list[dict[str, float]], title: str) -> Table:
@@ -123,99 +167,65 @@ def result_table(rows: list[dict[str, float]], title: str) -> Table:
     return table
 
 
+def chosen_settings(options: Mapping[str, Any]) -> Settings:
+    """The settings among the options of `train`; weights to start from leave out the warm start."""
+    names = [field.name for field in fields(Settings) if field.name in options]
+    settings = Settings(**{name: options[name] for name in names})
+    return replace(settings, pretrain_steps=0) if options["start"] else settings
+
+
 @app.command()
+@plain_errors()
 def train(
-    out: Annotated[Path, typer.Option(help="folder of the run; an interrupted run goes on")] = Path(
-        "runs/scenes"
-    ),
+    out: RunFolder = Path("runs/scenes"),
     images: Images = None,
     annotations: Annotations = None,
-    choose_images: Annotated[
-        Path | None, typer.Option(help="images to choose the best weights on")
-    ] = None,
-    choose_annotations: Annotated[Path | None, typer.Option(help="their JSON file")] = None,
-    start: Annotated[
-        str | None,
-        typer.Option(help="weights to start from: shipped, or a file; leaves out the warm start"),
-    ] = None,
-    side: Annotated[int, typer.Option(help="shorter side of COCO images, in pixels")] = 96,
-    scenes: Annotated[int, typer.Option(help="number of training scenes")] = 8000,
-    choose_scenes: Annotated[int, typer.Option(help="scenes to choose the weights on")] = 300,
-    steps: Annotated[int, typer.Option(help="steps with the set loss")] = DEFAULTS["steps"],
-    pretrain_steps: Annotated[
-        int, typer.Option(help="steps of the backbone's dense warm start")
-    ] = DEFAULTS["pretrain_steps"],
-    batch_size: Annotated[int, typer.Option(help="over all processes")] = DEFAULTS["batch_size"],
-    lr: Annotated[float, typer.Option(help="learning rate")] = DEFAULTS["lr"],
-    backbone_lr: Annotated[float, typer.Option(help="of the backbone")] = DEFAULTS["backbone_lr"],
-    weight_decay: Annotated[float, typer.Option()] = DEFAULTS["weight_decay"],
-    clip: Annotated[float, typer.Option(help="longest gradient")] = DEFAULTS["clip"],
-    seed: Annotated[int, typer.Option()] = DEFAULTS["seed"],
-    evaluate_every: Annotated[int, typer.Option(help="steps")] = DEFAULTS["evaluate_every"],
-    save_every: Annotated[int, typer.Option(help="steps")] = DEFAULTS["save_every"],
-    precision: Annotated[Precision, typer.Option(help="mixed precision on a GPU")] = Precision.no,
-    cpu: Annotated[bool, typer.Option(help="leave a GPU alone")] = False,
+    choose_images: ChooseImages = None,
+    choose_annotations: ChooseAnnotations = None,
+    start: Start = None,
+    side: Side = 96,
+    scenes: TrainScenes = 8000,
+    choose_scenes: ChooseScenes = 300,
+    steps: Steps = DEFAULTS.steps,
+    pretrain_steps: PretrainSteps = DEFAULTS.pretrain_steps,
+    batch_size: BatchSize = DEFAULTS.batch_size,
+    lr: LearningRate = DEFAULTS.lr,
+    backbone_lr: BackboneRate = DEFAULTS.backbone_lr,
+    weight_decay: WeightDecay = DEFAULTS.weight_decay,
+    clip: Clip = DEFAULTS.clip,
+    seed: Seed = DEFAULTS.seed,
+    evaluate_every: Interval = DEFAULTS.evaluate_every,
+    save_every: Interval = DEFAULTS.save_every,
+    precision: MixedPrecision = Precision.no,
+    cpu: Cpu = False,
     config: Config = None,
 ) -> None:
     """Train a small DETR; stop it any time, the same command goes on.
 
     `accelerate launch -m detr_steps train` does it on several GPUs or machines.
     """
-    values = locals() | ({"pretrain_steps": 0} if start else {})
-    settings = Settings(**{name: values[name] for name in DEFAULTS if name in values})
-    try:
-        accelerator = Accelerator(
-            cpu=cpu, mixed_precision=precision.value, log_with="tensorboard", project_dir=out
-        )
-        if images is None:
-            data: Dataset = Scenes(scenes, seed=seed)
-            choose = Scenes(choose_scenes, "choose", seed=seed)
-        else:
-            sides = tuple(round(side * part) for part in (0.6, 0.7, 0.8, 0.9, 1.0))
-            data = CocoScenes(images, annotations or "", train=True, sides=sides)
-            choose = CocoScenes(
-                choose_images or images, choose_annotations or annotations, sides=(side,)
-            )
-        torch.manual_seed(seed)
-        model = small_detr(len(data.classes))
-        if start:
-            start_from(model, data.classes, start)
-        begin = time.perf_counter()
-        with Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            TextColumn("loss {task.fields[loss]:.2f}  AP {task.fields[ap]}"),
-            disable=not accelerator.is_main_process,
-        ) as progress:
-            bars: dict[str, int] = {}
-            smooth: dict[str, float] = {}
-
-            def report(stage: str, step: int, steps: int, loss: float) -> None:
-                smooth[stage] = loss + 0.98 * (smooth.get(stage, loss) - loss)
-                ap = f"{trainer.history[-1]['map']:.1f}" if trainer.history else "-"
-                if stage not in bars:
-                    bars[stage] = progress.add_task(stage, total=steps, loss=loss, ap=ap)
-                progress.update(bars[stage], completed=step, loss=smooth[stage], ap=ap)
-                if step % 50 == 0:
-                    values = {"loss": smooth[stage], **trainer.watch()}
-                    accelerator.log({f"{stage}/{k}": v for k, v in values.items()}, step=step)
-
-            accelerator.init_trackers("tensorboard")
-            trainer = Trainer(model, data, choose, settings, out, accelerator, report)
-            trainer.run()
-        accelerator.end_training()
-    except (ValueError, OSError) as error:
-        raise fail(error) from error
+    settings, begin = chosen_settings(locals()), time.perf_counter()
+    accelerator = Accelerator(
+        cpu=cpu, mixed_precision=precision.value, log_with="tensorboard", project_dir=out
+    )
+    data, choose = training_data(
+        images, annotations, choose_images, choose_annotations, side, scenes, choose_scenes, seed
+    )
+    trainer = run_training(data, choose, settings, out, accelerator, start)
     if accelerator.is_main_process:
-        minutes = (time.perf_counter() - begin) / 60
-        console = Console()
-        console.print(result_table(trainer.history, "on the data to choose on"))
-        console.print(f"{minutes:.1f} minutes; best weights: {out / BEST}")
+        print_history(trainer.history, out, begin)
+
+
+def print_history(history: list[dict[str, float]], out: Path, begin: float) -> None:
+    """Prints the evaluations of a run that began at a reading of the clock."""
+    minutes = (time.perf_counter() - begin) / 60
+    console = Console()
+    console.print(result_table(history, "on the data to choose on"))
+    console.print(f"{minutes:.1f} minutes; best weights: {out / BEST}")
 
 
 @app.command("evaluate")
+@plain_errors()
 def evaluate_command(
     weights: Weights = "shipped",
     images: Images = None,
@@ -223,30 +233,27 @@ def evaluate_command(
     scenes: Annotated[int, typer.Option(help="number of held-out scenes")] = 500,
     split: Annotated[str, typer.Option(help="of the scenes: train, choose or test")] = "test",
     seed: Annotated[int, typer.Option(help="of the scenes")] = 0,
-    cpu: Annotated[bool, typer.Option(help="leave a GPU alone")] = False,
+    cpu: Cpu = False,
     config: Config = None,
 ) -> None:
     """COCO's average precision of trained weights, on held-out scenes or a COCO data set."""
-    try:
-        accelerator = Accelerator(cpu=cpu)
-        detector = load_detector(weights)
-        if images is None:
-            data: Dataset = Scenes(scenes, split, seed=seed)
-        else:
-            data = CocoScenes(images, annotations or "", sides=(detector.short_side,))
-        if len(data.classes) > len(detector.classes):
-            raise ValueError(
-                f"weights: expected at least {len(data.classes)} classes, "
-                f"found {len(detector.classes)}"
-            )
-        result = evaluate(detector.model.to(accelerator.device), data, accelerator)
-    except (ValueError, OSError) as error:
-        raise fail(error) from error
+    accelerator = Accelerator(cpu=cpu)
+    detector = load_detector(weights)
+    if images is None:
+        data: Dataset = Scenes(scenes, split, seed=seed)
+    else:
+        data = CocoScenes(images, annotations or "", sides=(detector.short_side,))
+    if len(data.classes) > len(detector.classes):
+        raise ValueError(
+            f"weights: expected at least {len(data.classes)} classes, found {len(detector.classes)}"
+        )
+    result = evaluate(detector.model.to(accelerator.device), data, accelerator)
     if accelerator.is_main_process:
         Console().print(result_table([result], f"{weights} on {len(data)} images"))
 
 
 @app.command()
+@plain_errors()
 def detect(
     pictures: Annotated[list[Path], typer.Argument(help="image files")],
     weights: Weights = "shipped",
@@ -254,38 +261,38 @@ def detect(
     out: Annotated[Path, typer.Option(help="folder for the drawn pictures")] = Path("detections"),
 ) -> None:
     """Find objects in pictures: prints them, and draws them into copies."""
-    try:
-        detector = load_detector(weights)
-        detector = replace(detector, model=detector.model.for_inference())
-        out.mkdir(parents=True, exist_ok=True)
-        for path in pictures:
-            try:
-                picture = Image.open(path).convert("RGB")
-            except (OSError, UnidentifiedImageError) as error:
-                raise ValueError(f"{path}: cannot be read as an image: {error}") from error
-            found = find(detector, picture, threshold)
-            draw(picture, found, detector.classes)
-            picture.save(out / f"{path.stem}.png")
-            table = Table(title=f"{path}: {len(found['scores'])} objects")
-            for name in ("class", "score", "x1", "y1", "x2", "y2"):
-                table.add_column(name, justify="left" if name == "class" else "right")
-            for score, label, box in zip(*found.values(), strict=True):
-                corners = [f"{number:.0f}" for number in box.tolist()]
-                table.add_row(detector.classes[int(label)], f"{score:.2f}", *corners)
-            Console().print(table)
-    except (ValueError, OSError) as error:
-        raise fail(error) from error
+    detector = load_detector(weights)
+    detector = replace(detector, model=for_inference(detector.model))
+    out.mkdir(parents=True, exist_ok=True)
+    for path in pictures:
+        picture = open_picture(path)
+        found = detector.find(picture, threshold)
+        draw_found(picture, found, detector.classes)
+        picture.save(out / f"{path.stem}.png")
+        Console().print(found_table(found, detector.classes, str(path)))
     typer.echo(f"drawn in {out}/")
 
 
-@torch.no_grad()
-def find(detector: Detector, picture: Image.Image, threshold: float) -> dict[str, torch.Tensor]:
-    """Scores [K], labels [K] and corners [K, 4] in the picture's pixels, best first."""
-    outputs = detector.model(detector.prepare(picture))
-    return detections(outputs, [(picture.height, picture.width)], threshold)[0]
+def open_picture(path: Path) -> Image.Image:
+    """A picture of any mode, in RGB."""
+    try:
+        return Image.open(path).convert("RGB")
+    except (OSError, UnidentifiedImageError) as error:
+        raise ValueError(f"{path}: cannot be read as an image: {error}") from error
 
 
-def draw(picture: Image.Image, found: dict[str, torch.Tensor], classes: tuple[str, ...]) -> None:
+def found_table(found: dict[str, Tensor], classes: tuple[str, ...], name: str) -> Table:
+    """The detections in a picture as a table, corners in its pixels."""
+    table = Table(title=f"{name}: {len(found['scores'])} objects")
+    for column in ("class", "score", "x1", "y1", "x2", "y2"):
+        table.add_column(column, justify="left" if column == "class" else "right")
+    for score, label, box in zip(*found.values(), strict=True):
+        corners = [f"{number:.0f}" for number in box.tolist()]
+        table.add_row(classes[int(label)], f"{score:.2f}", *corners)
+    return table
+
+
+def draw_found(picture: Image.Image, found: dict[str, Tensor], classes: tuple[str, ...]) -> None:
     """Draws detections into a picture."""
     pen = ImageDraw.Draw(picture)
     width = max(1, round(min(picture.size) / 200))
@@ -298,29 +305,58 @@ def draw(picture: Image.Image, found: dict[str, torch.Tensor], classes: tuple[st
         pen.text((left, top), name, fill="white")
 
 
+@app.command("run")
+@plain_errors()
+def run_command(
+    notebooks: Notebooks = None,
+    out: Annotated[Path, typer.Option(help="folder for the pages")] = Path("build"),
+    save: Annotated[
+        bool, typer.Option("--save", help="store the outputs in the notebooks")
+    ] = False,
+) -> None:
+    """Execute the notebooks top to bottom, and write each as a page of HTML."""
+    from .notebook.runner import run_notebooks  # needs the extra "notebooks"
+
+    run_notebooks(find_lessons(notebooks), out, save)
+
+
+@app.command("overview")
+@plain_errors()
+def overview_command(file: PictureFile) -> None:
+    """Draw the whole of DETR in one picture."""
+    from .notebook.overview import overview  # needs the extra "notebooks"
+
+    overview().savefig(file, dpi=100, facecolor="white")
+
+
+@app.command("gallery")
+@plain_errors()
+def gallery_command(file: PictureFile) -> None:
+    """Draw what the shipped model finds in unseen scenes."""
+    from .notebook.gallery import gallery  # needs the extra "notebooks"
+
+    picture = gallery(load_detector("shipped"), Scenes(500, "test"))
+    picture.savefig(file, dpi=100, facecolor="white")
+
+
 @app.command()
+@plain_errors()
 def course(
-    notebooks: Annotated[
-        list[Path] | None, typer.Argument(help="default: all in notebooks/", show_default=False)
-    ] = None,
+    notebooks: Notebooks = None,
     out: Annotated[Path, typer.Option(help="folder for the course")] = Path("build/course"),
 ) -> None:
     """Make a course: notebooks for students, notebooks with the solutions, and pages of both."""
     from .course.copies import write_course  # needs the extra "notebooks"
 
-    paths = notebooks or sorted(Path("notebooks").glob("Step*.ipynb"))
-    try:
-        if not paths:
-            raise ValueError("no notebooks found: run this in the project's folder, or name some")
-        problems = write_course(paths, out)
-    except (ValueError, OSError) as error:
-        raise fail(error) from error
+    paths = find_lessons(notebooks)
+    problems = write_course(paths, out)
     typer.echo(f"{len(paths)} notebooks in {out}/: student/, solved/, and pages of both in html/")
     if problems:
-        raise fail(ValueError("not passed in solved/:\n  " + "\n  ".join(problems)))
+        raise ValueError("not passed in solved/:\n  " + "\n  ".join(problems))
 
 
 @app.command()
+@plain_errors()
 def grade(
     folder: Annotated[Path, typer.Argument(help="notebooks, also in sub-folders")],
     time_limit: Annotated[float, typer.Option(help="seconds for one notebook")] = 600,
@@ -332,18 +368,53 @@ def grade(
     """Grade a folder of notebooks, each in a process of its own. This is no sandbox."""
     from .course import grading  # needs the extra "notebooks"
 
-    try:
-        paths = grading.find_notebooks(folder)
-        if not paths:
-            raise ValueError(f"{folder}: no notebooks found")
-        reports = [
-            grading.grade_notebook(path, time_limit, memory_limit)
-            for path in track(paths, "grading", console=Console(stderr=True))
-        ]
-        names = [path.relative_to(folder).as_posix() for path in paths]
-        rows = grading.table_rows(names, reports)
-        grading.write_table(rows, out)
-    except (ValueError, OSError) as error:
-        raise fail(error) from error
+    paths = grading.find_notebooks(folder)
+    if not paths:
+        raise ValueError(f"{folder}: no notebooks found")
+    reports = [
+        grading.grade_notebook(path, time_limit, memory_limit)
+        for path in track(paths, "grading", console=Console(stderr=True))
+    ]
+    names = [path.relative_to(folder).as_posix() for path in paths]
+    rows = grading.grade_rows(names, reports)
+    grading.write_table(rows, out)
     Console().print(grading.draw_table(rows))
     typer.echo(f"written to {out}")
+
+
+@app.command("ablations")
+def ablations_command(
+    out: Annotated[
+        Path | None,
+        typer.Option(help="CSV file, else the package's own; seeds that it holds are left out"),
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="runs of each variant")] = 5,
+    steps: Steps = 800,
+    pretrain_steps: PretrainSteps = 300,
+    scenes: TrainScenes = 3000,
+    jobs: Annotated[int, typer.Option(help="seeds at a time; they share the processors")] = 1,
+) -> None:
+    """Measure what each part of DETR is worth: train without it, from every seed."""
+    with plain_errors(), checkout_needed("experiments"):
+        from experiments.ablations import run
+    from .notebook.results import ABLATIONS  # needs the extra "notebooks"
+
+    run(out or ABLATIONS, seeds, steps, pretrain_steps, scenes, jobs)
+
+
+@app.command("benchmarks")
+def benchmarks_command(
+    out: Annotated[
+        Path | None,
+        typer.Option(help="folder for results.json and the pictures, else benchmarks/"),
+    ] = None,
+    pairs: Annotated[int, typer.Option(help="rounds of a row: Step8, then the other")] = 5,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help='rows to measure again, as "loss"; a wrong name lists all'),
+    ] = None,
+) -> None:
+    """Time Step8 beside Hugging Face's DETR: same weights, same inputs, same answers, in turn."""
+    with plain_errors(), checkout_needed("benchmarks"):
+        from benchmarks.__main__ import HERE, main
+    main(out or HERE, pairs, only)

@@ -35,7 +35,7 @@ def for_inference(model: Step8, compile: bool = False) -> Step8:
 
 
 def fold_norms(module: nn.Module) -> None:
-    """In place, for good: batch norms go into the convolutions before them.
+    """In place, for good: in evaluation mode, batch norms go into the convolutions before them.
 
     A norm whose statistics stay as they are multiplies each channel by a number and adds another.
     The convolution can do both: the factors go into its weights, what is added becomes its bias.

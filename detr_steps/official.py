@@ -8,10 +8,10 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 from torchvision.ops.misc import FrozenBatchNorm2d
 
+from .inputs import mismatch
 from .step8_set_loss import Step8
 
 OFFICIAL_NAMES = (  # ours -> official
@@ -75,41 +75,43 @@ def load_official(model: Step8, state_dict: Mapping) -> LoadedKeys:
             nothing is loaded.
     """
     if not isinstance(model, Step8):
-        raise TypeError(f"model: expected a Step8, found {type(model).__name__}")
-    if isinstance(state_dict, Mapping) and isinstance(state_dict.get("model"), Mapping):
-        state_dict = state_dict["model"]
-    if not isinstance(state_dict, Mapping) or not all(
-        isinstance(value, Tensor) for value in state_dict.values()
-    ):
-        raise TypeError('state_dict: expected names mapped to tensors, bare or as {"model": ...}')
-
-    ours = {
-        name: value
-        for name, value in model.state_dict().items()
-        if not name.endswith("num_batches_tracked")
-    }
-    wanted = {official: name for name in ours if (official := official_name(name)) is not None}
-    problems = [f"missing {name}" for name in wanted if name not in state_dict]
-    problems += [f"unexpected {name}" for name in state_dict if name not in wanted]
-    problems += [
-        f"{name}: expected {list(ours[wanted[name]].shape)}, found {list(state_dict[name].shape)}"
-        for name in wanted
-        if name in state_dict and state_dict[name].shape != ours[wanted[name]].shape
-    ]
-    if problems:
-        raise ValueError(
-            f"state_dict: {len(problems)} tensors do not fit the model:\n  " + "\n  ".join(problems)
-        )
+        raise mismatch(TypeError, "model", "a Step8", type(model).__name__)
+    official = read_official(state_dict)
+    own = [name for name in model.state_dict() if not name.endswith("num_batches_tracked")]
+    renamed = {name: official_name(name) for name in own if official_name(name) is not None}
+    check_fit(model, renamed, official)
 
     freeze_batch_norm(model.backbone)
-    model.load_state_dict(
-        {name: state_dict[official] for official, name in wanted.items()}, strict=False
-    )
-    own = [name for name in ours if name not in wanted.values()]
-    with torch.no_grad():
-        nn.init.dirac_(model.fpn.output["p5"].weight)
-        nn.init.zeros_(model.fpn.output["p5"].bias)
-        nn.init.zeros_(model.queries)
-    for name in own:
+    model.load_state_dict({name: official[other] for name, other in renamed.items()}, strict=False)
+    nn.init.dirac_(model.fpn.output["p5"].weight)
+    nn.init.zeros_(model.fpn.output["p5"].bias)
+    nn.init.zeros_(model.queries)
+    added = [name for name in own if name not in renamed]
+    for name in added:
         model.get_parameter(name).requires_grad_(False)
-    return LoadedKeys(own, [])
+    return LoadedKeys(added, [])
+
+
+def read_official(state_dict: Mapping) -> Mapping[str, Tensor]:
+    """Names to tensors, without the wrapping of the released files."""
+    if isinstance(state_dict, Mapping) and isinstance(state_dict.get("model"), Mapping):
+        state_dict = state_dict["model"]
+    tensors = isinstance(state_dict, Mapping) and all(
+        isinstance(value, Tensor) for value in state_dict.values()
+    )
+    if not tensors:
+        raise TypeError('state_dict: expected names mapped to tensors, bare or as {"model": ...}')
+    return state_dict
+
+
+def check_fit(model: Step8, renamed: Mapping[str, str], official: Mapping[str, Tensor]) -> None:
+    """Every tensor that `renamed` (ours -> official) names is there, in our shape; no other is."""
+    problems = [f"missing {name}" for name in renamed.values() if name not in official]
+    problems += [f"unexpected {name}" for name in official if name not in renamed.values()]
+    for own, name in renamed.items():
+        expected = list(model.state_dict()[own].shape)
+        if name in official and list(official[name].shape) != expected:
+            problems.append(f"{name}: expected {expected}, found {list(official[name].shape)}")
+    if problems:
+        lines = "\n  ".join(problems)
+        raise ValueError(f"state_dict: {len(problems)} tensors do not fit the model:\n  {lines}")

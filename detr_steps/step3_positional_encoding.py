@@ -27,7 +27,8 @@ class PositionEmbedding2D(nn.Module):
     def __init__(self, emb_dim: int = 256, temperature: float = 10000.0):
         super().__init__()
         if emb_dim % 4:
-            raise mismatch(ValueError, "emb_dim", "a multiple of 4: sine, cosine of y, x", emb_dim)
+            expected = "a multiple of 4 (sine and cosine of y and x)"
+            raise mismatch(ValueError, "emb_dim", expected, emb_dim)
         self.emb_dim, self.temperature = emb_dim, temperature
 
     def forward(self, features: Tensor, padding_mask: Tensor | None = None) -> Tensor:

@@ -17,10 +17,7 @@ class TransformerDecoderLayer(nn.Module):
     attentions: positions are added to the queries and keys, never to the values.
 
     Args:
-        d_model: D.
-        nhead: heads of both attentions.
-        dim_feedforward: hidden width of the feed-forward network.
-        dropout: probability, on attention weights and on everything that is added.
+        d_model, nhead, dim_feedforward, dropout: as for the encoder's layer, for both attentions.
     """
 
     def __init__(self, d_model: int, nhead: int, dim_feedforward: int = 2048, dropout: float = 0.1):
@@ -76,12 +73,7 @@ class TransformerDecoder(nn.Module):
         init_transformer(self)
 
     def forward(
-        self,
-        hidden: Tensor,
-        query_pos: Tensor,
-        mem: Tensor,
-        mem_pos: Tensor,
-        padding: Tensor | None = None,
+        self, hidden: Tensor, query_pos: Tensor, mem: Tensor, mem_pos: Tensor, padding=None
     ) -> Tensor:
         """Arguments of the layers -> what `collect` makes of the L hidden states [B, N, D]."""
         states = []

@@ -123,10 +123,8 @@ class Step7(Step6):
         self, class_logits: Tensor, bbox_pred: Tensor, labels: Tensor, boxes: Tensor
     ) -> Tensor:
         """Cost of every query for every object of its own image: [L, B, N, M], lower is better."""
-        prob = class_logits.softmax(-1)  # [L, B, N, C+1]
-        prob = prob.take_along_dim(
-            labels[None, :, None], -1
-        )  # of each object's class: [L, B, N, M]
+        columns = labels[None, :, None]  # [1, B, 1, M]
+        prob = class_logits.softmax(-1).take_along_dim(columns, -1)  # [L, B, N, M]
         l1 = torch.cdist(bbox_pred, boxes[None], p=1)  # [L, B, N, M]
         giou = self.pair_giou(bbox_pred, boxes)  # [L, B, N, M]
         return -self.cost_class * prob + self.cost_bbox * l1 - self.cost_giou * giou

@@ -105,7 +105,7 @@ class Step8(Step7):
         weight = self.class_weight.to(class_logits)
         l1, giou = self.box_losses(bbox_pred[image, query], boxes)  # [K] and [K]
         return {
-            "class": F.cross_entropy(class_logits.transpose(1, 2), classes, weight),
+            "class": F.cross_entropy(class_logits.flatten(0, 1), classes.flatten(), weight),
             "bbox": l1.sum() / num_boxes,
             "giou": giou.sum() / num_boxes,
         }

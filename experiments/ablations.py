@@ -1,4 +1,4 @@
-"""What each part of DETR is worth: `python -m detr_steps.tools.ablations`.
+"""What each part of DETR is worth: `python -m detr_steps ablations`.
 
 Trains the small model again and again on the scenes, each time with one part taken out, from
 several seeds, and writes a row for every run. Runs that the file already holds are not repeated.
@@ -6,34 +6,41 @@ several seeds, and writes a row for every run. Runs that the file already holds 
 
 import csv
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Annotated
-from unittest.mock import patch
 
 import torch
 import typer
 from accelerate import Accelerator
-from matplotlib.figure import Figure
-from scipy.stats import ttest_rel
 from torch import Tensor
 
-from detr_steps import step7_hungarian_matching, step8_set_loss
+from detr_steps import Step8, box_cxcywh_to_xyxy, box_iou
 from detr_steps.notebook.attention import silenced
-from detr_steps.notebook.drawing import BLUE, SKY, VERMILLION, panels
-from detr_steps.step7_hungarian_matching import box_iou
-from detr_steps.step8_set_loss import Step8
+from detr_steps.notebook.results import ABLATIONS, ablation_table, read_ablations, summarize
 from detr_steps.training.evaluation import METRICS
 from detr_steps.training.scenes import Scenes
 from detr_steps.training.small import small_detr
 from detr_steps.training.trainer import Settings, Trainer
 
-RESULTS = Path(__file__).with_name("ablations.csv")
+
+class WithoutPositions(Step8):
+    """Step8 whose tokens do not know where they are."""
+
+    def encode(self, images: Tensor, padding_mask: Tensor | None = None) -> dict[str, Tensor]:
+        """As in Step8, while the position embedding is all zeros."""
+        with silenced(self.position_embedding):
+            return super().encode(images, padding_mask)
+
+
+class WithoutDeepSupervision(Step8):
+    """Step8 whose loss sees the last decoder layer alone."""
+
+    def predict(self, hidden: Tensor) -> dict[str, Tensor | list[dict[str, Tensor]]]:
+        """As in Step8, without auxiliary outputs."""
+        return {**super().predict(hidden), "aux_outputs": []}
 
 
 def broken_giou(boxes1: Tensor, boxes2: Tensor) -> Tensor:
@@ -41,43 +48,28 @@ def broken_giou(boxes1: Tensor, boxes2: Tensor) -> Tensor:
     return 2 * box_iou(boxes1, boxes2) - 1
 
 
-def whole(model: Step8) -> AbstractContextManager:
-    """Nothing is taken out."""
-    return nullcontext()
+class BrokenGIoU(Step8):
+    """Step8 whose matching and loss take `broken_giou` for GIoU."""
+
+    def pair_giou(self, boxes1: Tensor, boxes2: Tensor) -> Tensor:
+        """In place of the GIoU of all pairs: [..., N, M]."""
+        return broken_giou(box_cxcywh_to_xyxy(boxes1), box_cxcywh_to_xyxy(boxes2))
+
+    def box_losses(self, predicted: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+        """L1 as in Step8; in place of 1 - GIoU the same of `broken_giou`: [K] and [K]."""
+        l1, _ = super().box_losses(predicted, wanted)
+        pairs = self.pair_giou(predicted[:, None], wanted[:, None])  # [K, 1, 1]
+        return l1, 1 - pairs[:, 0, 0]
 
 
-def without_positions(model: Step8) -> AbstractContextManager:
-    """Inside of the block the model's tokens do not know where they are."""
-    return silenced(model.position_embedding)
-
-
-def without_deep_supervision(model: Step8) -> AbstractContextManager:
-    """Inside of the block the model's loss sees the last decoder layer alone."""
-    stack = model.stack_layers
-    return patch.object(
-        model, "stack_layers", lambda outputs: stack({**outputs, "aux_outputs": []})
-    )
-
-
-@contextmanager
-def with_broken_giou(model: Step8) -> Iterator[None]:
-    """Inside of the block matching and loss take `broken_giou` for GIoU."""
-    with (
-        patch.object(step7_hungarian_matching, "generalized_box_iou", broken_giou),
-        patch.object(step8_set_loss, "generalized_box_iou", broken_giou),
-    ):
-        yield
-
-
-VARIANTS: dict[str, tuple[Callable[[Step8], AbstractContextManager], dict]] = {
-    # name: (what is done while the model is trained and evaluated, arguments of the model)
-    "DETR": (whole, {}),
-    "without positions": (without_positions, {}),
-    "without encoder": (whole, {"enc_layers": 0}),
-    "without deep supervision": (without_deep_supervision, {}),
-    "broken GIoU": (with_broken_giou, {}),
-    "no-object weight 1": (whole, {"no_object_weight": 1.0}),
-    "without pretraining": (whole, {}),
+VARIANTS: dict[str, dict] = {  # name: arguments of `small_detr`
+    "DETR": {},
+    "without positions": {"step": WithoutPositions},
+    "without encoder": {"enc_layers": 0},
+    "without deep supervision": {"step": WithoutDeepSupervision},
+    "broken GIoU": {"step": BrokenGIoU},
+    "no-object weight 1": {"no_object_weight": 1.0},
+    "without pretraining": {},
 }
 
 
@@ -103,99 +95,21 @@ def train_variants(
 
     warm = trainer(fresh(), steps=0, pretrain_steps=pretrain_steps).run().backbone.state_dict()
     rows = []
-    for variant, (change, arguments) in VARIANTS.items():
+    for variant, arguments in VARIANTS.items():
         model = fresh(**arguments)
         if variant != "without pretraining":
             model.backbone.load_state_dict(warm)
         training = trainer(model, steps=steps, pretrain_steps=0)
-        with change(model):
-            training.run()
+        training.run()
         result = {name: training.history[-1][name] for name in METRICS}
         rows.append({"variant": variant, "seed": seed, "steps": steps, **result})
     return rows
 
 
-def read_results(file: Path = RESULTS) -> list[dict[str, str]]:
-    """The rows of all runs so far."""
-    if not file.exists():
-        return []
-    with file.open(newline="", encoding="utf-8") as lines:
-        return list(csv.DictReader(lines))
-
-
-@dataclass(frozen=True)
-class Summary:
-    """The runs of one variant, and how far they are from those of DETR.
-
-    Args:
-        values: the metric of each run, by seed.
-        difference: the mean of variant minus DETR.
-        low, high: 99% confidence interval of the difference, by a paired t-test: the runs of one
-            seed share data and starting weights. 99%, because several variants are compared.
-    """
-
-    values: list[float]
-    difference: float
-    low: float
-    high: float
-
-    @property
-    def shows(self) -> bool:
-        """Whether the difference is outside of the noise: its interval leaves out 0."""
-        return not self.low <= 0 <= self.high
-
-
-def summarize(rows: Sequence[Mapping[str, str]], metric: str = "map") -> dict[str, Summary]:
-    """A metric of all runs, by variant, in the order of `VARIANTS`."""
-    rows = sorted(rows, key=lambda row: int(row["seed"]))
-    values = {
-        variant: [float(row[metric]) for row in rows if row["variant"] == variant]
-        for variant in VARIANTS
-    }
-    base = values["DETR"]
-    summaries = {"DETR": Summary(base, 0.0, 0.0, 0.0)}
-    for variant, those in values.items():
-        if those and variant != "DETR":
-            interval = ttest_rel(those, base).confidence_interval(0.99)
-            summaries[variant] = Summary(those, mean(those) - mean(base), *interval)
-    return summaries
-
-
-def table(summaries: Mapping[str, Summary], metric: str = "AP") -> str:
-    """A Markdown table of all variants."""
-    lines = [
-        f"| variant | {metric}, mean | standard deviation | against DETR | 99% interval | |",
-        "|---|--:|--:|--:|:-:|---|",
-    ]
-    for name, one in summaries.items():
-        start = f"| {name} | {mean(one.values):.1f} | {stdev(one.values):.1f} |"
-        if name == "DETR":
-            lines.append(f"{start} | | |")
-        else:
-            word = "shows" if one.shows else "within the noise"
-            interval = f"{one.low:+.1f} to {one.high:+.1f}"
-            lines.append(f"{start} {one.difference:+.1f} | {interval} | {word} |")
-    return "\n".join(lines)
-
-
-def draw(summaries: Mapping[str, Summary]) -> Figure:
-    """Every run as a dot, the mean of each variant as a bar, DETR's range as a band."""
-    figure, (axis,) = panels(1, width=8, height=3.2)
-    names = list(summaries)
-    base = summaries["DETR"].values
-    axis.axvspan(min(base), max(base), color=SKY, alpha=0.3, label="range of DETR's runs")
-    for row, one in enumerate(summaries.values()):
-        axis.plot(one.values, [row] * len(one.values), "o", color=BLUE, alpha=0.7)
-        axis.plot([mean(one.values)] * 2, [row - 0.3, row + 0.3], color=VERMILLION, linewidth=2.5)
-    axis.set_yticks(range(len(names)), names)
-    axis.invert_yaxis()
-    axis.set_xlabel("AP on 500 scenes, a dot for each seed")
-    axis.legend(loc="upper left")
-    return figure
-
-
 def run(
-    out: Annotated[Path, typer.Option(help="CSV file; seeds that it holds are left out")] = RESULTS,
+    out: Annotated[
+        Path, typer.Option(help="CSV file; seeds that it holds are left out")
+    ] = ABLATIONS,
     seeds: Annotated[int, typer.Option(help="runs of each variant")] = 5,
     steps: Annotated[int, typer.Option(help="steps of a run with the set loss")] = 800,
     pretrain_steps: Annotated[int, typer.Option(help="of the backbone's warm start")] = 300,
@@ -203,30 +117,24 @@ def run(
     jobs: Annotated[int, typer.Option(help="seeds at a time; they share the processors")] = 1,
 ) -> None:
     """Train every variant from every seed, and write AP and its kin of each run."""
-    rows = read_results(out)
-    done = {int(row["seed"]) for row in rows}
+    done = {int(row["seed"]) for row in read_ablations(out)}
     todo = [seed for seed in range(seeds) if seed not in done]
-    threads = max(1, (os.cpu_count() or 1) // jobs)
-    with (
-        ProcessPoolExecutor(jobs, get_context("spawn"), max_tasks_per_child=1) as pool,
-        out.open("a", newline="", encoding="utf-8") as file,
-    ):
-        names = ["variant", "seed", "steps", *METRICS]
-        writer = csv.DictWriter(file, names, lineterminator="\n")
-        if not done:
-            writer.writeheader()
-        settings = steps, pretrain_steps, scenes, threads
+    settings = steps, pretrain_steps, scenes, max(1, (os.cpu_count() or 1) // jobs)
+    with ProcessPoolExecutor(jobs, get_context("spawn"), max_tasks_per_child=1) as pool:
         runs = [pool.submit(train_variants, seed, *settings) for seed in todo]
         for future in as_completed(runs):
-            for row in future.result():
-                writer.writerow(
-                    {k: f"{v:.2f}" if isinstance(v, float) else v for k, v in row.items()}
-                )
-                typer.echo(f"{row['variant']}, seed {row['seed']}: AP {row['map']:.1f}")
-            file.flush()
+            write_rows(future.result(), out)
     for metric, name in (("map", "AP"), ("map_50", "AP50")):
-        typer.echo(table(summarize(read_results(out), metric), name))
+        typer.echo(ablation_table(summarize(read_ablations(out), metric), name))
 
 
-if __name__ == "__main__":
-    typer.run(run)
+def write_rows(rows: Sequence[Mapping[str, str | float]], file: Path) -> None:
+    """Adds rows to the results, and says so; a new file begins with the columns' names."""
+    begin = not file.exists()
+    with file.open("a", newline="", encoding="utf-8") as lines:
+        writer = csv.DictWriter(lines, ["variant", "seed", "steps", *METRICS], lineterminator="\n")
+        if begin:
+            writer.writeheader()
+        for row in rows:
+            writer.writerow({k: f"{v:.2f}" if isinstance(v, float) else v for k, v in row.items()})
+            typer.echo(f"{row['variant']}, seed {row['seed']}: AP {row['map']:.1f}")

@@ -479,9 +479,7 @@ class Block(nn.Module):
 class MyStep5(Step4):
     def __init__(self, dec_layers=6, **others):
         super().__init__(**others)
-        a = self.layer_args
-        sizes = a["d_model"], a["nhead"], a["dim_feedforward"], a["dropout"]
-        self.blocks = nn.ModuleList([Block(*sizes) for _ in range(dec_layers)])
+        self.blocks = nn.ModuleList([Block(*self.layer_args) for _ in range(dec_layers)])
         self.final = nn.LayerNorm(self.emb_dim)
 
     def decode(self, context):
@@ -565,8 +563,8 @@ class MyStep5(Step4):
         ("else padding.flatten(1)", "else ~padding.flatten(1)", "mask inverted"),
         (", key_padding_mask=padding", "", "mask ignored"),
         (
-            "[Block(*sizes) for _ in range(dec_layers)]",
-            "[Block(*sizes)] * dec_layers",
+            "[Block(*self.layer_args) for _ in range(dec_layers)]",
+            "[Block(*self.layer_args)] * dec_layers",
             "one layer, used again",
         ),
         ("q = block(q, q_pos", "q = block(start, q_pos", "every layer starts anew"),
@@ -636,7 +634,7 @@ class MyStep6(Step5):
             "    decoder_class = Decoder\n",
             "    def __init__(self, **kwargs):\n"
             "        super().__init__(**kwargs)\n"
-            "        self.decoder = Decoder(len(self.decoder.layers), **self.layer_args)\n",
+            "        self.decoder = Decoder(len(self.decoder.layers), *self.layer_args)\n",
             "decoder built twice",
         ),
         (
@@ -865,9 +863,7 @@ class MyStep7(Step6):
     @torch.no_grad()
     def match(self, outputs, targets):
         logits, boxes = outputs["class_logits"], outputs["bbox_pred"]
-        check_targets(targets, *boxes.shape[:2])
-        for target in targets:
-            check_target_values(target["labels"][None], target["boxes"][None], self.num_classes)
+        check_targets(targets, *boxes.shape[:2], self.num_classes)
         labels = torch.cat([target["labels"] for target in targets])
         wanted = torch.cat([target["boxes"] for target in targets])
         a, b, c = self.weights
@@ -931,15 +927,20 @@ class MyStep7(Step6):
             "greedy in place of the cheapest",
         ),
         (
-            "        check_targets(targets, *boxes.shape[:2])\n",
+            "        check_targets(targets, *boxes.shape[:2], self.num_classes)\n",
             "",
-            [("check_target_values(", "(lambda *given: None)(")],
             "bad targets accepted",
         ),
         (
             "cost.cpu().split(counts, -1)",
             "cost.split(counts, -1)",
             [("part[i])", "part[i].cpu())")],
+            "a copy for each image and layer",
+        ),
+        (
+            "cost.cpu().split(counts, -1)",
+            "cost.split(counts, -1)",
+            [("part[i])", "part[i].to('cpu'))")],
             "a copy for each image and layer",
         ),
         ("    @torch.no_grad()\n", "", "gradient asked of the matching"),
@@ -959,7 +960,7 @@ class MyStep8(Step7):
         layers = outputs["aux_outputs"] + [outputs]
         logits = torch.stack([layer["class_logits"] for layer in layers])
         boxes = torch.stack([layer["bbox_pred"] for layer in layers])
-        pairs = self.match_layers(logits, boxes, targets)
+        pairs = self.match_layers(layers, targets)
         count = max(1, sum(len(target["labels"]) for target in targets))
         total = 0
         for layer_logits, layer_boxes, layer_pairs in zip(logits, boxes, pairs):
@@ -1053,15 +1054,15 @@ class MyStep8(Step7):
             "loss that changes from call to call",
         ),
         (
-            "pairs = self.match_layers(logits, boxes, targets)",
+            "pairs = self.match_layers(layers, targets)",
             "pairs = [self.match(layer, targets) for layer in layers]",
             "a copy for each image and layer",
         ),
         (
-            "pairs = self.match_layers(logits, boxes, targets)",
+            "pairs = self.match_layers(layers, targets)",
             "good = [{'labels': t['labels'].clamp(0, 4), 'boxes': t['boxes'][:len(t['labels'])]"
             ".nan_to_num().clamp(0, 1)} for t in targets]\n"
-            "        pairs = self.match_layers(logits, boxes, good)",
+            "        pairs = self.match_layers(layers, good)",
             "bad targets accepted",
         ),
     ],

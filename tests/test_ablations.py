@@ -1,50 +1,51 @@
 """The ablations: each takes out what it says, and a difference inside the noise is not claimed."""
 
-from contextlib import contextmanager
-
 import pytest
 import torch
 
-from detr_steps import generalized_box_iou, giou_loss
+from detr_steps import box_cxcywh_to_xyxy, box_iou, generalized_box_iou
 from detr_steps.notebook.attention import silenced
+from detr_steps.notebook.results import ablation_table, read_ablations, summarize
 from detr_steps.training.small import small_detr
 from experiments import ablations
-from experiments.ablations import VARIANTS, broken_giou, read_results, summarize, table
+from experiments.ablations import VARIANTS, broken_giou
 
 
-@contextmanager
 def variant(name):
-    change, arguments = VARIANTS[name]
     torch.manual_seed(0)
-    model = small_detr(6, **arguments)
-    with change(model):
-        yield model
+    return small_detr(6, **VARIANTS[name])
 
 
 def test_each_variant_lacks_its_part():
     image = torch.rand(1, 3, 96, 96)
     target = [{"labels": torch.tensor([1]), "boxes": torch.tensor([[0.5, 0.5, 0.3, 0.3]])}]
-    with variant("DETR") as base:
-        outputs = base(image)
-        assert outputs["pos_emb"].abs().sum() > 0
-        assert len(base.encoder) == 1
-        assert len(base.loss_terms(outputs, target)["class"]) == 2
-        assert base.class_weight[-1].item() == pytest.approx(0.1)
-    with variant("without positions") as model:
-        assert model(image)["pos_emb"].abs().sum() == 0
-    with variant("without encoder") as model:
-        assert len(model.encoder) == 0
-    with variant("without deep supervision") as model:
-        outputs = model(image)
-        assert len(outputs["aux_outputs"]) == 1
-        assert len(model.loss_terms(outputs, target)["class"]) == 1
-    assert len(model.loss_terms(outputs, target)["class"]) == 2  # outside of the block
-    with variant("no-object weight 1") as model:
-        assert model.class_weight[-1].item() == pytest.approx(1.0)
-    corners = torch.tensor([[0.1, 0.1, 0.2, 0.2]]), torch.tensor([[0.8, 0.8, 0.9, 0.9]])
-    with variant("broken GIoU"):
-        assert giou_loss(*corners).item() == pytest.approx(2.0)
-    assert giou_loss(*corners).item() < 1.99
+    base = variant("DETR")
+    outputs = base(image)
+    assert outputs["pos_emb"].abs().sum() > 0
+    assert len(base.encoder) == 1
+    terms = base.loss_terms(outputs, target)
+    assert len(terms) == 2
+    assert base.class_weight[-1].item() == pytest.approx(0.1)
+    assert variant("without positions")(image)["pos_emb"].abs().sum() == 0
+    assert len(variant("without encoder").encoder) == 0
+    alone = variant("without deep supervision")
+    assert alone(image)["aux_outputs"] == []
+    assert alone.loss_terms(alone(image), target) == [terms[-1]]
+    assert variant("no-object weight 1").class_weight[-1].item() == pytest.approx(1.0)
+
+
+def test_the_broken_giou_reaches_matching_and_loss():
+    near, far = torch.tensor([[[0.2, 0.2, 0.1, 0.1]], [[0.8, 0.8, 0.1, 0.1]]])
+    base, broken = variant("DETR"), variant("broken GIoU")
+    assert broken.pair_giou(near, far).item() == pytest.approx(-1.0)
+    assert -1 < base.pair_giou(near, far).item() < 0
+    (l1, giou), (base_l1, base_giou) = (model.box_losses(near, far) for model in (broken, base))
+    assert giou.item() == pytest.approx(2.0) and base_giou.item() < 1.99
+    assert torch.equal(l1, base_l1)
+    boxes = 0.1 + 0.5 * torch.rand(2, 7, 4)
+    l1, giou = broken.box_losses(*boxes)
+    corners = [box_cxcywh_to_xyxy(each) for each in boxes]
+    assert torch.allclose(giou, 2 - 2 * box_iou(*corners).diagonal())
 
 
 def test_the_broken_giou_cannot_tell_near_from_far():
@@ -91,12 +92,12 @@ def test_only_a_difference_outside_of_the_noise_is_claimed():
     half = 9.925 * 0.28868 / 3**0.5  # Student's t of 99% and 2 degrees of freedom, and the spread
     assert broken.high - broken.difference == pytest.approx(half, rel=1e-3)
     assert broken.difference - broken.low == pytest.approx(half, rel=1e-3)
-    lines = table(result).splitlines()
+    lines = ablation_table(result).splitlines()
     assert lines[3].endswith("| within the noise |") and lines[4].endswith("| shows |")
 
 
 def test_the_stored_results_have_five_seeds_of_every_variant():
-    rows = read_results()
+    rows = read_ablations()
     for name in VARIANTS:
         seeds = {row["seed"] for row in rows if row["variant"] == name}
         assert len(seeds) >= 5, name
@@ -109,8 +110,8 @@ def test_a_silenced_module_answers_zeros_only_inside_of_the_block():
     with torch.no_grad():
         before = model(image)
         with silenced(model.position_embedding, model.encoder[0].self_attn):
-            hushed = model(image)
+            silent = model(image)
         after = model(image)
-    assert hushed["pos_emb"].abs().sum() == 0
-    assert not torch.equal(hushed["bbox_pred"], before["bbox_pred"])
+    assert silent["pos_emb"].abs().sum() == 0
+    assert not torch.equal(silent["bbox_pred"], before["bbox_pred"])
     assert torch.equal(after["bbox_pred"], before["bbox_pred"])

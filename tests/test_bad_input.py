@@ -2,14 +2,22 @@
 
 import pytest
 import torch
-from conftest import make_targets, small_step
+from conftest import make_targets, small_resnet, small_step
 from torch import nn
 
-from detr_steps import PositionEmbedding2D, Step0, Step1, Step8
+from detr_steps import PositionEmbedding2D, Step0, Step1
 
-MODEL = small_step(8).eval()
-OUTPUTS = MODEL(torch.rand(2, 3, 64, 64))
 BOX = torch.full((1, 4), 0.5)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return small_step(8).eval()
+
+
+@pytest.fixture(scope="module")
+def outputs(model):
+    return model(torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)))
 
 
 def changed(**changes):
@@ -33,8 +41,9 @@ def changed(**changes):
         (None, TypeError, ["NoneType"]),
     ],
 )
-@pytest.mark.parametrize("model", [Step0(backbone="resnet18"), MODEL])
-def test_images(model, images, error, parts):
+@pytest.mark.parametrize("step", [0, 8])
+def test_images(step, model, images, error, parts):
+    model = model if step else Step0(backbone=small_resnet())
     with pytest.raises(error, match=r"^images: expected") as raised:
         model(images)
     assert all(part in str(raised.value) for part in parts)
@@ -49,9 +58,9 @@ def test_images(model, images, error, parts):
         ([[False]], TypeError),
     ],
 )
-def test_padding_mask(mask, error):
+def test_padding_mask(model, mask, error):
     with pytest.raises(error, match=r"^padding_mask: expected bool \[2, 64, 64\], True on padding"):
-        MODEL(torch.rand(2, 3, 64, 64), mask)
+        model(torch.rand(2, 3, 64, 64), mask)
 
 
 @pytest.mark.parametrize(
@@ -91,47 +100,51 @@ def test_padding_mask(mask, error):
     ],
 )
 @pytest.mark.parametrize("method", ["match", "compute_loss"])
-def test_targets(method, targets, error, parts):
+def test_targets(model, outputs, method, targets, error, parts):
     with pytest.raises(error, match=r"^targets") as raised:
-        getattr(MODEL, method)(OUTPUTS, targets)
+        getattr(model, method)(outputs, targets)
     assert all(part in str(raised.value) for part in parts), str(raised.value)
 
 
 @pytest.mark.parametrize("key", ["class_logits", "bbox_pred"])
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
-def test_predictions_that_are_not_finite(key, value):
-    broken = OUTPUTS[key].clone()
+def test_predictions_that_are_not_finite(model, outputs, key, value):
+    broken = outputs[key].clone()
     broken[1, 3] = value
-    outputs = OUTPUTS | {key: broken}
+    outputs = outputs | {key: broken}
     with pytest.raises(ValueError, match=f"'{key}'.*finite.*image 1"):
-        MODEL.match(outputs, make_targets(1, 1))
+        model.match(outputs, make_targets(1, 1))
     with pytest.raises(ValueError, match=f"'{key}'.*finite.*image 1 \\(decoder layer 3 of 3\\)"):
-        MODEL.compute_loss(outputs, make_targets(1, 1))
+        model.compute_loss(outputs, make_targets(1, 1))
 
 
 @pytest.mark.parametrize(
-    ("outputs", "error", "message"),
+    ("given", "error", "message"),
     [
         (torch.zeros(2, 12, 6), TypeError, "outputs: expected the dict"),
         ({"class_logits": torch.zeros(2, 12, 6)}, ValueError, "'bbox_pred'"),
         (
-            OUTPUTS | {"class_logits": torch.zeros(2, 12, 5)},
+            {"class_logits": torch.zeros(2, 12, 5), "bbox_pred": torch.zeros(2, 12, 4)},
             ValueError,
             r"\[B, N, 6\].*\[2, 12, 5\]",
         ),
-        (OUTPUTS | {"bbox_pred": torch.zeros(2, 11, 4)}, ValueError, "same B and N"),
+        (
+            {"class_logits": torch.zeros(2, 12, 6), "bbox_pred": torch.zeros(2, 11, 4)},
+            ValueError,
+            "same B and N",
+        ),
     ],
 )
 @pytest.mark.parametrize("method", ["match", "compute_loss"])
-def test_outputs(method, outputs, error, message):
+def test_outputs(model, method, given, error, message):
     with pytest.raises(error, match=message):
-        getattr(MODEL, method)(outputs, make_targets(1, 1))
+        getattr(model, method)(given, make_targets(1, 1))
 
 
-def test_auxiliary_outputs_are_named():
-    broken = OUTPUTS | {"aux_outputs": [OUTPUTS["aux_outputs"][0], {}]}
+def test_auxiliary_outputs_are_named(model, outputs):
+    broken = outputs | {"aux_outputs": [outputs["aux_outputs"][0], {}]}
     with pytest.raises(ValueError, match=r"outputs\['aux_outputs'\]\[1\]"):
-        MODEL.compute_loss(broken, make_targets(1, 1))
+        model.compute_loss(broken, make_targets(1, 1))
 
 
 @pytest.mark.parametrize(
@@ -165,9 +178,8 @@ def test_position_embedding_needs_four_parts():
         PositionEmbedding2D(30)
 
 
-def test_boxes_may_stray_by_rounding_and_no_further():
-    model, targets = MODEL, changed(boxes=BOX * 2 * (1 + 5e-7))
-    assert isinstance(model, Step8)
-    assert model.compute_loss(OUTPUTS, targets).isfinite()
+def test_boxes_may_stray_by_rounding_and_no_further(model, outputs):
+    targets = changed(boxes=BOX * 2 * (1 + 5e-7))
+    assert model.compute_loss(outputs, targets).isfinite()
     with pytest.raises(ValueError, match=r"targets\[1\]"):
-        model.compute_loss(OUTPUTS, changed(boxes=BOX * 2 * (1 + 1e-4)))
+        model.compute_loss(outputs, changed(boxes=BOX * 2 * (1 + 1e-4)))

@@ -6,11 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 from accelerate import Accelerator
+from cli import accepted, refused
 from matplotlib import cbook
 from test_parity import official_state
-from typer.testing import CliRunner
 
-from detr_steps.commands import app
 from detr_steps.training import detectors
 from detr_steps.training.evaluation import evaluate
 from detr_steps.training.scenes import Scenes
@@ -18,9 +17,9 @@ from detr_steps.training.scenes import Scenes
 PHOTO = cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)
 
 
-@pytest.fixture
-def made_file(tmp_path, monkeypatch) -> Path:
-    """A made checkpoint of the official names and shapes, served from a local URL."""
+@pytest.fixture(scope="session")
+def stored_file(tmp_path_factory) -> Path:
+    """A made checkpoint of the official names and shapes, in a folder of its own."""
     torch.manual_seed(0)
     state = official_state()
     for name, tensor in state.items():
@@ -28,42 +27,45 @@ def made_file(tmp_path, monkeypatch) -> Path:
             tensor.fill_(1.0)
         else:
             tensor.normal_(std=0.02)
-    server = tmp_path / "server"
-    server.mkdir()
+    server = tmp_path_factory.mktemp("server")
     torch.save({"model": state}, server / "new.pth")
     digest = hashlib.sha256((server / "new.pth").read_bytes()).hexdigest()
-    file = (server / "new.pth").rename(server / f"detr-made-{digest[:8]}.pth")
-    monkeypatch.setitem(detectors.OFFICIAL, "official", (file.name, {}))
+    return (server / "new.pth").rename(server / f"detr-made-{digest[:8]}.pth")
+
+
+@pytest.fixture
+def made_file(stored_file, tmp_path, monkeypatch) -> Path:
+    """The made checkpoint as the official one, served from a local URL."""
+    monkeypatch.setitem(detectors.OFFICIAL, "official", (stored_file.name, {}))
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
-    return file
+    return stored_file
 
 
-def test_an_official_file_is_fetched_checked_loaded_and_used(made_file, tmp_path, capsys):
+def test_an_official_file_is_fetched_checked_loaded_and_used(made_file, tmp_path):
     detector = detectors.load_detector("official", made_file.parent.as_uri() + "/")
     assert (tmp_path / "hub" / "checkpoints" / made_file.name).exists()
     assert len(detector.classes) == 91
     assert detector.classes[1] == "person" and detector.classes[90] == "toothbrush"
     expected = torch.load(made_file)["model"]["class_embed.weight"]
     assert torch.equal(detector.model.class_head.weight, expected)
-    made_file.unlink()  # the second time it comes from the cache
-    again = detectors.load_detector("official", made_file.parent.as_uri() + "/")
+    nowhere = (tmp_path / "nowhere").as_uri() + "/"
+    again = detectors.load_detector("official", nowhere)  # from the cache
     assert torch.equal(again.model.class_head.weight, expected)
 
 
 def test_a_file_given_by_path_is_drawn_with_cocos_names(made_file, tmp_path):
     arguments = ["detect", PHOTO, "--weights", str(made_file), "--threshold", "0.0"]
-    result = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "out")])
-    assert result.exit_code == 0, result.output
-    assert "100 objects" in result.output
+    assert "100 objects" in accepted(*arguments, "--out", tmp_path / "out")
     assert (tmp_path / "out" / "grace_hopper.png").exists()
 
 
-def test_a_changed_file_is_refused(made_file):
-    made_file.write_bytes(made_file.read_bytes()[:-1] + b"x")
+def test_a_changed_file_is_refused(made_file, tmp_path):
+    changed = tmp_path / made_file.name
+    changed.write_bytes(made_file.read_bytes()[:-1] + b"x")
     with pytest.raises(ValueError, match="expected the official file"):
-        detectors.load_detector(made_file)
+        detectors.load_detector(changed)
     with pytest.raises(ValueError, match="expected the official file"):
-        detectors.load_detector("official", made_file.parent.as_uri() + "/")
+        detectors.load_detector("official", tmp_path.as_uri() + "/")
 
 
 def test_without_a_network_the_error_says_where_to_put_the_file(tmp_path, monkeypatch):
@@ -84,8 +86,8 @@ def test_the_shipped_weights_detect_unseen_scenes():
 
 
 def test_the_evaluate_command_prints_a_table():
-    result = CliRunner().invoke(app, ["evaluate", "--cpu", "--scenes", "4"])
-    assert result.exit_code == 0 and "AP50" in result.output and "on 4 images" in result.output
+    printed = accepted("evaluate", "--cpu", "--scenes", 4)
+    assert "AP50" in printed and "on 4 images" in printed
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones():
@@ -94,7 +96,10 @@ def test_an_unknown_name_is_refused_with_the_known_ones():
 
 
 def test_mistakes_of_the_command_line_have_no_traceback(tmp_path):
-    result = CliRunner().invoke(app, ["detect", str(tmp_path / "none.jpg"), "--weights", "nothing"])
-    assert result.exit_code == 1 and "Traceback" not in result.output
-    result = CliRunner().invoke(app, ["evaluate", "--weights", "nothing"])
-    assert result.exit_code == 1 and isinstance(result.exception, SystemExit)
+    unknown = "weights: expected one of shipped, official, official-dc5"
+    assert unknown in refused("detect", PHOTO, "--weights", "nothing")
+    assert unknown in refused("evaluate", "--cpu", "--weights", "nothing")
+    out = tmp_path / "out"
+    printed = refused("detect", tmp_path / "none.jpg", "--out", out)
+    assert "none.jpg: cannot be read as an image" in printed
+    assert "split: expected one of train, choose, test" in refused("evaluate", "--split", "dev")

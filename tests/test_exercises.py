@@ -13,14 +13,17 @@ from attempts import ATTEMPTS
 from torch import nn
 
 import detr_steps
-from detr_steps import FPN, Step3, Step4, Step6, Step7
+from detr_steps import FPN, ResNetFPN, Step3, Step4, Step5, Step6, Step7
+from detr_steps.backbone import build_backbone
 from detr_steps.exercises import check
 from detr_steps.exercises.catalogue import TASKS
+from detr_steps.exercises.catalogue.decoder import BUILT_ONCE, built_once
+from detr_steps.exercises.catalogue.matching import count_copies
 from detr_steps.exercises.limited import TimeUp, run_limited
 from detr_steps.exercises.observing import same
 from detr_steps.exercises.tasks import edited
 from detr_steps.exercises.transfer import match_parameters
-from detr_steps.inputs import check_target_values, check_targets
+from detr_steps.inputs import check_targets
 from detr_steps.step5_decoder import TransformerDecoder
 
 NAMES = {
@@ -28,7 +31,6 @@ NAMES = {
     **{"F": F, "math": math, "nn": nn, "scipy": scipy, "torch": torch, "torchvision": torchvision},
     "TransformerDecoder": TransformerDecoder,
     "check_targets": check_targets,
-    "check_target_values": check_target_values,
 }
 MISTAKES = [(name, mistake) for name, task in TASKS.items() for mistake in task.mistakes]
 WRONG = [(name, change) for name, (_, changes) in ATTEMPTS.items() for change in changes]
@@ -78,9 +80,9 @@ def test_a_wrong_attempt_gets_the_name_of_its_mistake(name, change):
 def test_the_probes_separate_the_mistakes_from_one_another(name):
     task = TASKS[name]
     assert task.wrong
-    for mistake, observations in task.wrong:
-        assert task.differences(observations), mistake.name
-        assert task.name_mistake(observations).name == mistake.name
+    for wrong in task.wrong:
+        assert wrong.differences, wrong.mistake.name
+        assert task.name_mistake(wrong.found).name == wrong.mistake.name
 
 
 def test_every_mistake_is_made_by_an_attempt():
@@ -141,9 +143,13 @@ def test_the_step_is_found_from_the_base_class():
     assert check(write(source)).message.startswith("MyStep4: passed. It does what Step4 does.")
 
 
-@pytest.mark.parametrize("attempt", [None, 3, "Step4", torch.zeros(2), [], nn.Identity()])
+@pytest.mark.parametrize("attempt", [None, 3, "Step4", torch.zeros(2), []])
 def test_what_cannot_be_checked_is_named(attempt):
     assert f"found {type(attempt).__name__}" in check(attempt).message
+
+
+def test_a_model_in_place_of_its_class_is_named():
+    assert "found Identity" in check(nn.Identity()).message
 
 
 def test_an_unknown_name_is_named():
@@ -269,6 +275,83 @@ def test_new_arguments_that_go_on_to_the_parent_are_told_from_old_ones_that_do_n
     assert answer.mistake is None and "'width'" in answer.message
 
 
+def test_an_argument_of_ones_own_that_the_backbone_does_not_know_is_not_named():
+    class Misspells(Step3):
+        def __init__(self, **kwargs):
+            super().__init__(dilate=True)
+            self.encoder = nn.Identity()
+
+    class TakesAll(ResNetFPN):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+
+        def forward(self, images):
+            return build_backbone(width=3)(images)
+
+    answer = check(Misspells)
+    assert answer.mistake is None and "'dilate'" in answer.message
+    answer = check(TakesAll, "ResNetFPN")
+    assert answer.mistake is None and "'width'" in answer.message
+
+
+class TwoDecoders(Step5):
+    """Builds the parent's decoder, and throws it away for another one."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.decoder = TransformerDecoder(len(self.decoder.layers), *self.layer_args)
+
+
+class Registered(Step5):
+    """Keeps one decoder under two names."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.layers = nn.ModuleList(self.decoder.layers)
+
+
+class Copied(Step4):
+    """PyTorch's decoder, which copies the layer that it gets."""
+
+    def __init__(self, dec_layers, **kwargs):
+        super().__init__(**kwargs)
+        layer = nn.TransformerDecoderLayer(*self.layer_args, batch_first=True)
+        self.decoder = nn.TransformerDecoder(layer, dec_layers)
+
+
+@pytest.mark.parametrize(
+    ("model", "once"), [(Step6, True), (Registered, True), (Copied, True), (TwoDecoders, False)]
+)
+def test_a_decoder_that_is_built_and_not_kept_is_seen(model, once):
+    assert built_once(lambda: model(**TASKS["Step6"].arguments())) == {BUILT_ONCE: once}
+
+
+def test_nothing_is_watched_any_more_after_an_error():
+    hooks = dict(torch.nn.modules.module._global_module_registration_hooks)
+    with pytest.raises(TypeError, match="missing"):
+        built_once(Copied)
+    assert torch.nn.modules.module._global_module_registration_hooks == hooks
+
+
+def copies_of(work):
+    """Whether `work(outputs, targets)` is found to copy no more for more images."""
+    (once,) = count_copies(work, (1, 1), (3, 1)).values()
+    return once
+
+
+def test_only_predictions_are_copied_to_the_cpu():
+    def boxes(outputs):
+        return outputs["bbox_pred"].detach()
+
+    assert copies_of(lambda outputs, targets: boxes(outputs).cpu())
+    assert copies_of(lambda outputs, targets: [target["boxes"].cpu() for target in targets])
+    assert copies_of(lambda outputs, targets: [t["boxes"].to(boxes(outputs)) for t in targets])
+    assert copies_of(lambda outputs, targets: [b.to(b.device) for b in boxes(outputs)])
+    assert not copies_of(lambda outputs, targets: [b.cpu() for b in boxes(outputs)])
+    assert not copies_of(lambda outputs, targets: [b.to("cpu") for b in boxes(outputs)])
+    assert not copies_of(lambda outputs, targets: [b.to(device="cpu") for b in boxes(outputs)])
+
+
 def test_nothing_is_named_that_was_not_seen():
     class Ends(Step3):
         def __init__(self, **kwargs):
@@ -302,7 +385,7 @@ def test_pytorchs_decoder_on_sums_is_named():
     class MyStep5(Step4):
         def __init__(self, dec_layers=6, **kwargs):
             super().__init__(**kwargs)
-            layer = nn.TransformerDecoderLayer(**self.layer_args)
+            layer = nn.TransformerDecoderLayer(*self.layer_args, batch_first=True)
             self.decoder = nn.TransformerDecoder(layer, dec_layers, nn.LayerNorm(self.emb_dim))
 
         def decode(self, context):
@@ -361,7 +444,7 @@ def test_hints_grow_stronger():
     mistake = next(m for m in TASKS["box_iou"].mistakes if m.name == "overlap below zero")
     assert mistake.hint in first and mistake.stronger not in first
     assert mistake.stronger in second
-    assert "+    return ratio(*intersection_and_union(boxes1, boxes2))" in third
+    assert "+    return ratio(intersection, union)" in third
     assert "return ratio(" not in first + second
 
 

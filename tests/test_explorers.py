@@ -89,7 +89,7 @@ def test_losses_and_gradients_are_those_of_torchvision(second):
     iou = torchvision.ops.box_iou(*(box[None] for box in corners))[0, 0]
     expected = 1 - iou, torchvision.ops.generalized_box_iou_loss(*corners), (first - second).abs()
     expected = torch.stack([loss.sum() for loss in expected])
-    values, gradients = explorers.box_losses(first.detach(), second)
+    values, gradients = explorers.pair_losses(first.detach(), second)
     assert torch.allclose(values, expected, atol=1e-5)
     for loss, gradient in zip(expected, gradients, strict=True):
         (wanted,) = torch.autograd.grad(loss, first, retain_graph=True)
@@ -102,7 +102,7 @@ def test_boxes_apart_get_an_arrow_from_giou_and_l1_alone():
     left, right = figure.axes
     labels = [text.get_text() for text in right.get_legend().get_texts()]
     assert labels == ["1 - IoU: none", "1 - GIoU", "L1"]
-    _, gradients = explorers.box_losses(first, second)
+    _, gradients = explorers.pair_losses(first, second)
     arrows = [text for text in left.texts if text.get_text() == ""]
     for arrow, gradient in zip(arrows, gradients[1:, :2], strict=True):
         shift = np.array(arrow.xy) - first[:2].numpy()
@@ -115,7 +115,7 @@ def test_crossing_boxes_get_three_arrows_and_their_numbers():
     left, right = explorers.draw_losses(first, second)[0].axes
     assert len([text for text in left.texts if text.get_text() == ""]) == 3
     cells = right.tables[0].get_celld()
-    values, gradients = explorers.box_losses(first, second)
+    values, gradients = explorers.pair_losses(first, second)
     for i in range(3):
         wanted = [values[i].item(), *(-gradients[i]).tolist()]
         shown = [float(cells[i + 1, j].get_text().get_text()) for j in range(5)]
@@ -135,7 +135,7 @@ def test_greedy_pays_more_than_the_assignment():
 
 def test_greedy_takes_the_cheapest_pair_and_uses_no_one_twice():
     for seed in range(20):
-        cost = np.random.default_rng(seed).random((5, 3))
+        cost = torch.from_numpy(np.random.default_rng(seed).random((5, 3)))
         query, target = explorers.assign_greedily(cost)
         assert (query.diff() > 0).all() and sorted(target.tolist()) == [0, 1, 2]
         assert cost[query, target].min() == cost.min()
@@ -144,7 +144,7 @@ def test_greedy_takes_the_cheapest_pair_and_uses_no_one_twice():
 
 @pytest.fixture(scope="module")
 def executed(tmp_path_factory):
-    """A notebook with an explorer, saved with its widgets, as `run_notebooks` then stores it."""
+    """A notebook with an explorer, saved with its widgets, as `run --save` then stores it."""
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(MOVED)])
     notebook.metadata.widgets = {"application/vnd.jupyter.widget-state+json": {"state": {}}}
     execute(notebook, tmp_path_factory.mktemp("explorer"), "explorer")

@@ -5,9 +5,8 @@ import warnings
 import pytest
 import torch
 import torchvision
-from conftest import make_targets, small_step
+from conftest import DeviceReads, make_targets, on_host, small_resnet, small_step
 from torch import nn
-from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 import detr_steps
@@ -51,13 +50,15 @@ class ExponentTo2(nn.Module):
 
 
 class EncoderLayerWithPositionsInTheValues(TransformerEncoderLayer):
-    def forward(self, mem, mem_pos, padding_mask=None):
-        return nn.TransformerEncoderLayer.forward(self, mem + mem_pos)
+    def forward(self, tokens, positions, padding=None):
+        return super().forward(tokens + positions, torch.zeros_like(positions), padding)
 
 
 class DecoderLayerWithPositionsInTheValues(TransformerDecoderLayer):
-    def forward(self, hidden, query_pos, mem, mem_pos, padding_mask=None):
-        return nn.TransformerDecoderLayer.forward(self, hidden + query_pos, mem + mem_pos)
+    def forward(self, hidden, query_pos, mem, mem_pos, padding=None):
+        hidden, mem = hidden + query_pos, mem + mem_pos
+        nowhere = torch.zeros_like(query_pos), mem, torch.zeros_like(mem_pos)
+        return super().forward(hidden, *nowhere, padding)
 
 
 class PositionsAddedOnce(Step4):
@@ -85,17 +86,17 @@ class DecoderBuiltTwice(Step6):
 
     def __init__(self, dec_layers=6, **kwargs):
         super().__init__(dec_layers=dec_layers, **kwargs)
-        self.decoder = TransformerDecoderWithIntermediates(dec_layers, **self.layer_args)
+        self.decoder = TransformerDecoderWithIntermediates(dec_layers, *self.layer_args)
 
 
 class OneByOne(Step8):
-    def match_layers(self, class_logits, bbox_pred, targets):
+    def match_layers(self, layers, targets):
         return [
             [
-                Step8.match_layers(self, c[None, [i]], b[None, [i]], [target])[0][0]
+                Step8.match_layers(self, [{k: v[[i]] for k, v in layer.items()}], [target])[0][0]
                 for i, target in enumerate(targets)
             ]
-            for c, b in zip(class_logits, bbox_pred, strict=True)
+            for layer in layers
         ]
 
 
@@ -104,7 +105,7 @@ def two_iou_minus_one(boxes1, boxes2):
 
 
 def every_parameter_of_step1_learns(step1):
-    model = step1(backbone="resnet18", emb_dim=16)
+    model = step1(backbone=small_resnet(), emb_dim=16)
     model(torch.rand(2, 3, 64, 64)).sum().backward()
     assert [name for name, p in model.named_parameters() if p.grad is None] == []
 
@@ -118,7 +119,7 @@ def step1_computes_p5_alone(step1):
 
 
 def the_map_is_as_wide_as_asked_for(step1):
-    assert step1(backbone="resnet18", emb_dim=128)(torch.rand(1, 3, 64, 64)).shape[1] == 128
+    assert step1(backbone=small_resnet(), emb_dim=128)(torch.rand(1, 3, 64, 64)).shape[1] == 128
 
 
 def construction_is_silent(make):
@@ -135,7 +136,7 @@ def few_channels_are_flat(embedding):
 
 def places_do_not_reach_the_values_of_the_encoder(layer_class):
     torch.manual_seed(0)
-    layer = layer_class(32, 4, 48, batch_first=True).eval()
+    layer = layer_class(32, 4, 48).eval()
     with torch.no_grad():
         layer.self_attn.in_proj_weight[:64] = 0  # blind: all tokens are listened to equally
     mem, pos = torch.randn(2, 10, 32), torch.randn(2, 10, 32)
@@ -144,7 +145,7 @@ def places_do_not_reach_the_values_of_the_encoder(layer_class):
 
 def places_do_not_reach_the_values_of_the_decoder(layer_class):
     torch.manual_seed(0)
-    layer = layer_class(32, 4, 48, batch_first=True).eval()
+    layer = layer_class(32, 4, 48).eval()
     with torch.no_grad():
         for attention in (layer.self_attn, layer.multihead_attn):
             attention.in_proj_weight[:64] = 0
@@ -154,12 +155,13 @@ def places_do_not_reach_the_values_of_the_decoder(layer_class):
     assert torch.allclose(layer(hidden, query_pos, mem, pos), elsewhere, atol=1e-5)
 
 
-def every_attention_layer_gets_the_positions_and_only_on_keys(model):
+def every_attention_layer_gets_the_positions_and_only_on_keys(step5):
     """Keys minus values are the memory's positions, in encoder and cross-attention."""
-    seen = []
+    model, seen = step5(**sizes()), []
 
     def record(module, args, kwargs):
-        seen.append(args[1] - args[2])
+        _, key = args
+        seen.append(key - kwargs["value"])
 
     memory_readers = [layer.self_attn for layer in model.encoder]
     memory_readers += [
@@ -173,17 +175,19 @@ def every_attention_layer_gets_the_positions_and_only_on_keys(model):
         assert torch.allclose(positions, out["mem_pos"], atol=1e-5)
 
 
-def the_memory_is_read_as_the_encoder_left_it(model):
-    seen = []
+def the_memory_is_read_as_the_encoder_left_it(step5):
+    model, seen = step5(**sizes()), []
     for layer in model.decoder.layers:
-        layer.multihead_attn.register_forward_pre_hook(lambda module, args: seen.append(args[2]))
+        layer.multihead_attn.register_forward_pre_hook(
+            lambda module, args, kwargs: seen.append(kwargs["value"]), with_kwargs=True
+        )
     out = model.eval()(torch.rand(1, 3, 64, 96))
     assert seen and all(torch.equal(values, out["mem"]) for values in seen)
 
 
 def every_state_goes_through_the_final_norm(decoder_class):
     torch.manual_seed(0)
-    decoder = decoder_class(3, 32, nhead=4, batch_first=True).eval()
+    decoder = decoder_class(3, 32, nhead=4).eval()
     with torch.no_grad():
         decoder.norm.weight.fill_(3.0)
     states = decoder(
@@ -201,7 +205,7 @@ def one_decoder_is_built(step6):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TransformerDecoderLayer, "__init__", counted)
-        step6(backbone="resnet18", emb_dim=16, nhead=2, enc_layers=0, dec_layers=2)
+        step6(backbone=small_resnet(), emb_dim=16, nhead=2, enc_layers=0, dec_layers=2)
     assert len(built) == 2
 
 
@@ -215,28 +219,12 @@ def far_boxes_are_told_apart_and_told_to_move(giou):
         assert moved.grad.abs().sum() > 0
 
 
-class HostReads(TorchFunctionMode):
-    """Records every call that brings a tensor's numbers to the host."""
-
-    NAMES = ("cpu", "item", "tolist", "numpy", "__bool__", "__int__", "__float__", "__index__")
-
-    def __init__(self):
-        super().__init__()
-        self.calls = []
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        if getattr(func, "__name__", "") in self.NAMES:
-            self.calls.append(func.__name__)
-        return func(*args, **(kwargs or {}))
-
-
 def one_host_copy_a_step(step8):
-    model = step8(backbone="resnet18", emb_dim=16, nhead=2, enc_layers=1, dec_layers=3)
+    model = step8(backbone=small_resnet(), emb_dim=16, nhead=2, enc_layers=1, dec_layers=3)
     outputs = model(torch.rand(2, 3, 64, 64))
-    with HostReads() as reads:
-        model.compute_loss(outputs, make_targets(3, 2))
-    assert reads.calls.count("cpu") == 1
-    assert reads.calls[0] == "cpu"  # nothing is read before the copy
+    with DeviceReads() as reads:
+        model.compute_loss(outputs, on_host(make_targets(3, 2)))
+    assert reads.calls == ["cpu"]
 
 
 def objects_are_not_drowned(no_object_weight):
@@ -257,11 +245,12 @@ def the_loss_can_be_checked(make_loss):
 def seeded_loss(seed=0):
     if seed is not None:
         torch.manual_seed(seed)
-    model = Step8(backbone="resnet18", emb_dim=16, nhead=2, enc_layers=1, dec_layers=1)
+    model = Step8(backbone=small_resnet(), emb_dim=16, nhead=2, enc_layers=1, dec_layers=1)
     return model.compute_loss(model(torch.rand(2, 3, 64, 64)), make_targets(2, 1)).item()
 
 
-def bad_targets_are_refused(model):
+def bad_targets_are_refused(step8):
+    model = step8(num_classes=5, **sizes())
     outputs = model.eval()(torch.rand(2, 3, 64, 64))
     for change in (
         {"labels": [5]},
@@ -278,18 +267,18 @@ def bad_targets_are_refused(model):
             raise AssertionError(f"accepted in silence: {change}")
 
 
-def model_without_checks():
-    class Unchecked(Step8):
-        def match_layers(self, *args):
-            with pytest.MonkeyPatch.context() as patch:
-                for name in ("check_targets", "check_target_values", "check_predictions"):
-                    patch.setattr(step7, name, lambda *_: None)
-                return super().match_layers(*args)
-
-    return Unchecked(num_classes=5, **SIZES)
+class Unchecked(Step8):
+    def match_layers(self, *args):
+        with pytest.MonkeyPatch.context() as patch:
+            for name in ("check_targets", "check_costs"):
+                patch.setattr(step7, name, lambda *_: None)
+            return super().match_layers(*args)
 
 
-SIZES = {"backbone": "resnet18", "emb_dim": 16, "nhead": 2, "enc_layers": 2, "dec_layers": 2}
+def sizes():
+    small = {"emb_dim": 16, "nhead": 2, "enc_layers": 2, "dec_layers": 2}
+    return {"backbone": small_resnet(), **small}
+
 
 FAULTS = {
     "all levels kept: no gradient": (every_parameter_of_step1_learns, Step1, AllLevels),
@@ -309,13 +298,13 @@ FAULTS = {
     ),
     "positions added once": (
         every_attention_layer_gets_the_positions_and_only_on_keys,
-        Step5(**SIZES),
-        type("AddedOnce", (Step5, PositionsAddedOnce), {})(**SIZES),
+        Step5,
+        type("AddedOnce", (Step5, PositionsAddedOnce), {}),
     ),
     "positions added to the memory again": (
         the_memory_is_read_as_the_encoder_left_it,
-        Step5(**SIZES),
-        PositionsAddedToTheMemoryAgain(**SIZES),
+        Step5,
+        PositionsAddedToTheMemoryAgain,
     ),
     "no final norm": (
         every_state_goes_through_the_final_norm,
@@ -333,8 +322,8 @@ FAULTS = {
     "unseeded loss": (the_loss_can_be_checked, seeded_loss, lambda: seeded_loss(None)),
     "bad targets accepted": (
         bad_targets_are_refused,
-        Step8(num_classes=5, **SIZES),
-        model_without_checks(),
+        Step8,
+        Unchecked,
     ),
 }
 
@@ -353,5 +342,5 @@ def test_the_check_rejects_the_fault(fault):
 
 
 def test_an_emb_dim_other_than_256_reaches_the_last_step():
-    model = detr_steps.Step8(emb_dim=128, backbone="resnet18", enc_layers=1, dec_layers=1)
+    model = detr_steps.Step8(emb_dim=128, backbone=small_resnet(), enc_layers=1, dec_layers=1)
     assert model(torch.rand(1, 3, 64, 64))["mem"].shape[-1] == 128

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import small_step
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 from transformers.loss.loss_for_object_detection import HungarianMatcher
 
@@ -167,7 +168,7 @@ def test_everything_that_does_not_fit_is_named_and_nothing_is_loaded():
 @pytest.mark.parametrize("state", [None, [1], {"model": 3}, {"epoch": 1}])
 def test_what_is_no_state_dict_is_refused(state):
     with pytest.raises(TypeError, match="state_dict"):
-        load_official(Step8(backbone="resnet18", emb_dim=32), state)
+        load_official(small_step(8), state)
 
 
 def test_loading_into_another_model_is_refused():

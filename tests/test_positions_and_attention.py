@@ -77,8 +77,8 @@ def test_the_mask_is_resized_to_the_map(images):
 
 
 def test_layers_without_positions_are_pytorchs():
-    encoder = TransformerEncoderLayer(32, 4, 48, batch_first=True).eval()
-    decoder = TransformerDecoderLayer(32, 4, 48, batch_first=True).eval()
+    encoder = TransformerEncoderLayer(32, 4, 48).eval()
+    decoder = TransformerDecoderLayer(32, 4, 48).eval()
     encoder_twin = nn.TransformerEncoderLayer(32, 4, 48, batch_first=True).eval()
     decoder_twin = nn.TransformerDecoderLayer(32, 4, 48, batch_first=True).eval()
     encoder_twin.load_state_dict(encoder.state_dict())

@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 from importlib.metadata import requires
 from pathlib import Path
 
@@ -19,21 +21,54 @@ def test_one_file_a_step():
     assert [path.name[:6] for path in STEP_FILES] == [f"step{i}_" for i in range(9)]
 
 
-HELPERS = [PACKAGE / "inputs.py", PACKAGE / "folding.py"]
+def imported_by(statement):
+    """The modules of the project that a fresh Python has loaded after a statement."""
+    code = f"{statement}\nimport sys\nprint(*sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return [name for name in done.stdout.split() if name.startswith("detr_steps")]
 
 
-@pytest.mark.parametrize("path", [*STEP_FILES, *HELPERS], ids=lambda path: path.stem)
-def test_no_step_imports_what_surrounds_the_steps(path):
+def test_the_package_loads_the_steps_and_what_they_need_and_nothing_else():
+    beside = ["backbone", "inputs", "official"]
+    modules = sorted([*beside, *(path.stem for path in STEP_FILES)])
+    assert imported_by("import detr_steps") == [
+        "detr_steps",
+        *(f"detr_steps.{name}" for name in modules),
+    ]
+
+
+def test_the_rooms_are_those_of_the_map():
+    rooms = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists()}
+    modules = {path.stem for path in PACKAGE.glob("*.py")} - {path.stem for path in STEP_FILES}
+    named = re.findall(r"^    (\w+)  +\w", detr_steps.__doc__, re.M)
+    assert rooms | {"official", "inference"} <= set(named)
+    assert modules == {
+        "__init__",
+        "__main__",
+        "backbone",
+        "commands",
+        "inference",
+        "inputs",
+        "official",
+    }
+    for room in rooms:
+        assert ast.get_docstring(ast.parse((PACKAGE / room / "__init__.py").read_text("utf-8")))
+
+
+PARTS = [PACKAGE, ROOT / "benchmarks", ROOT / "experiments"]
+FILES = [path for part in PARTS for path in sorted(part.rglob("*.py"))]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_function_is_long(path):
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.level:
-            assert re.fullmatch(r"inputs|folding|step\d_\w+", node.module), ast.unparse(node)
+        if isinstance(node, ast.FunctionDef):
+            assert node.end_lineno - node.lineno < 40, node.name
 
 
-def test_a_step_imports_only_earlier_steps():
-    for path in STEP_FILES:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and node.level and node.module.startswith("step"):
-                assert node.module[:6] < path.stem[:6]
+def test_nothing_is_patched_outside_of_tests():
+    for path in FILES:
+        assert "mock" not in path.read_text(encoding="utf-8"), path
 
 
 def test_the_readme_links_every_notebook_and_names_both_commands():

@@ -27,7 +27,7 @@ from detr_steps import (
     generalized_box_iou,
 )
 from detr_steps.exercises.questions import QUESTIONS, ask
-from detr_steps.notebook import lesson
+from detr_steps.notebook.attention import recorded_attention, silenced
 from detr_steps.notebook.runner import read
 from detr_steps.step4_encoder import TransformerEncoderLayer
 from detr_steps.step5_decoder import TransformerDecoder
@@ -191,7 +191,7 @@ def rows_of_a_padded_wave():
 @computes("4.1")
 def shape_of_the_encoders_weights():
     model, images = on_meta(Step4, 2, 3, 800, 1066, enc_layers=1)
-    with lesson.recorded_attention(model.encoder[0].self_attn) as weights:
+    with recorded_attention(model.encoder[0].self_attn) as weights:
         model(images)
     return str(list(weights[0].shape))
 
@@ -206,8 +206,10 @@ def what_a_blind_attention_takes():
 
 @computes("4.3")
 def messages_of_two_cells_with_the_same_features():
-    layer, values = TransformerEncoderLayer(16, 2, 32, batch_first=True), []
-    layer.self_attn.register_forward_pre_hook(lambda module, args: values.append(args[2][0]))
+    layer, values = TransformerEncoderLayer(16, 2, 32), []
+    layer.self_attn.register_forward_pre_hook(
+        lambda module, args, kwargs: values.append(kwargs["value"][0]), with_kwargs=True
+    )
     layer(torch.rand(1, 1, 16).expand(1, 2, 16), torch.rand(1, 2, 16))
     first, second = torch.tensor([[0.9, 0.1], [0.1, 0.9]]) @ values[0]
     same = torch.allclose(first, second, atol=1e-6)
@@ -227,17 +229,14 @@ def attention_of_a_larger_batch():
 
 @computes("4.5")
 def share_of_odd_ones_that_are_always_blue():
-    layer, head = (
-        TransformerEncoderLayer(16, 2, 32, dropout=0.0, batch_first=True),
-        nn.Linear(16, 1),
-    )
+    layer, head = TransformerEncoderLayer(16, 2, 32, dropout=0.0), nn.Linear(16, 1)
     red, blue = torch.randn(2, 16)
     optimizer = torch.optim.AdamW([*layer.parameters(), *head.parameters()], lr=3e-3)
     for _ in range(60):
         odd = torch.randint(36, (32,))
         tokens = red + 0.1 * torch.randn(32, 36, 16)
         tokens[torch.arange(32), odd] += blue - red
-        with lesson.silenced(layer.self_attn):
+        with silenced(layer.self_attn):
             scores = head(layer(tokens, torch.zeros(1, 36, 16)))[..., 0]
         optimizer.zero_grad()
         nn.functional.cross_entropy(scores, odd).backward()
@@ -249,14 +248,14 @@ def share_of_odd_ones_that_are_always_blue():
 @computes("5.1")
 def shape_of_the_cross_attentions_weights():
     model, images = on_meta(Step5, 2, 3, 480, 640, enc_layers=0, dec_layers=1)
-    with lesson.recorded_attention(model.decoder.layers[0].multihead_attn) as weights:
+    with recorded_attention(model.decoder.layers[0].multihead_attn) as weights:
         model(images)
     return str(list(weights[0].shape))
 
 
 @computes("5.2")
 def predictions_of_a_shuffled_memory():
-    decoder = TransformerDecoder(2, 16, nhead=2, dim_feedforward=32, batch_first=True).eval()
+    decoder = TransformerDecoder(2, 16, nhead=2, dim_feedforward=32).eval()
     content, pos, mem_pos = torch.randn(1, 7, 16), torch.randn(7, 16), torch.randn(1, 10, 16)
     mem, order = torch.randn(1, 10, 16), torch.randperm(10)
     before, after = (decoder(content, pos, memory, mem_pos) for memory in (mem, mem[:, order]))
@@ -331,7 +330,7 @@ def giou_of_two_squares():
 @computes("7.2")
 def cheapest_pairs_of_the_table():
     rows = re.findall(r"q\d +(\S+) +(\S+)", QUESTIONS["7.2"].text)
-    pairs = Step7.assign(torch.tensor([[float(cost) for cost in row] for row in rows]).numpy())
+    pairs = Step7.assign(torch.tensor([[float(cost) for cost in row] for row in rows]))
     names = [f"q{query} with {'AB'[target]}" for query, target in zip(*pairs, strict=True)]
     return ", ".join(names)
 
@@ -366,7 +365,7 @@ def share_of_no_object():
     logits = torch.zeros(1, 10, 6, requires_grad=True)
     outputs = {"class_logits": logits, "bbox_pred": torch.rand(1, 10, 4)}
     targets = [{"labels": torch.tensor([0, 3]), "boxes": torch.full((2, 4), 0.5)}]
-    model.loss_terms(outputs, targets)["class"].sum().backward()
+    model.loss_terms(outputs, targets)[0]["class"].backward()
     push = logits.grad[0].abs().sum(-1)  # as all classes are equally likely, as large as the loss
     matched = model.match(outputs, targets)[0][0]
     return f"{1 - push[matched].sum() / push.sum():.0%}"
@@ -402,7 +401,7 @@ def pull_on_a_lone_objects_box():
     targets = [
         {"labels": torch.zeros(m, dtype=torch.int64), "boxes": torch.rand(m, 4)} for m in (1, 9)
     ]
-    model.loss_terms(outputs, targets)["bbox"].sum().backward()
+    model.loss_terms(outputs, targets)[0]["bbox"].backward()
     lone, one_of_nine = (grad[grad.any(-1)].abs().sum(-1)[0] for grad in boxes.grad)
     return "just as much" if torch.isclose(lone, one_of_nine) else f"{lone / one_of_nine:.1f} times"
 

@@ -65,7 +65,7 @@ def test_an_unknown_argument_is_refused_by_name():
 
 
 def test_the_pyramid_has_strides_4_to_32_rounded_up(images):
-    shapes = [list(p.shape) for p in small_step(0, backbone="resnet18")(images)]
+    shapes = [list(p.shape) for p in small_step(0)(images)]
     assert shapes == [[2, 256, 25, 33], [2, 256, 13, 17], [2, 256, 7, 9], [2, 256, 4, 5]]
 
 
@@ -99,7 +99,7 @@ def test_any_image_size_works(size):
 
 
 def test_p5_of_step1_is_the_last_level_of_step0_to_the_last_bit(images):
-    step0, step1 = small_step(0, backbone="resnet18").eval(), small_step(1, emb_dim=256).eval()
+    step0, step1 = small_step(0).eval(), small_step(1, emb_dim=256).eval()
     report = step1.load_state_dict(step0.state_dict(), strict=False)
     assert report.missing_keys == []
     assert torch.equal(step1(images), step0(images)[-1])

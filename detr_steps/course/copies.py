@@ -29,15 +29,16 @@ from .submission import PASSED
 SPOILER = (
     "*The complete notebook shows the package's source here. Write yours first: see “Your turn”.*"
 )
+KINDS = ("student", "solved")
 UNANSWERED = re.compile(r'ask\("([^"]+)", answer=None\)')
 # to a file, not to the web
-LINK = re.compile(r"!?\[(?P<text>[^\]]*)\]\((?!\w+:)(?P<file>[^)#\s]+)[^)]*\)")
-JUDGE = """\
+FILE_LINK = re.compile(r"!?\[(?P<text>[^\]]*)\]\((?!\w+:)(?P<file>[^)#\s]+)[^)]*\)")
+VERDICTS = """\
 import json
 
-from detr_steps.exercises.submission import judge
+from detr_steps.course.submission import verdict
 
-print(json.dumps({{task: judge(globals(), name, task) for name, task in {pairs}}}))"""
+print(json.dumps({{task: verdict(globals(), name, task) for name, task in {pairs}}}))"""
 
 
 def write_course(paths: list[Path], out: Path) -> list[str]:
@@ -50,15 +51,11 @@ def write_course(paths: list[Path], out: Path) -> list[str]:
     Returns:
         What is wrong in the solved copies: nothing, where every solution passes its own check.
     """
-    problems = []
     linked = linked_files(paths)
     names = {path.name for path in [*paths, *linked]}
-    for kind in ("student", "solved"):
-        for folder in (out / kind, out / "html" / kind):
-            folder.mkdir(parents=True, exist_ok=True)
-        for file in linked:
-            write_linked(file, out, kind, names)
-        write_texts(out / kind, out / "html" / kind)
+    for kind in KINDS:
+        write_beside(linked, out, kind, names)
+    problems = []
     for i, path in enumerate(paths, 1):
         notebook = read(path)
         for cell in notebook.cells:
@@ -67,11 +64,26 @@ def write_course(paths: list[Path], out: Path) -> list[str]:
         solved = solved_copy(notebook)
         label = f"[{i}/{len(paths)}] {path.stem}"
         problems += [f"{path.stem}: {line}" for line in verify(solved, path.parent, label)]
-        for kind, copy in (("student", student_copy(notebook)), ("solved", solved)):
-            write(copy, out / kind / path.name)
-            page = out / "html" / kind / f"{path.stem}.html"
-            page.write_text(to_html(copy), encoding="utf-8")
+        write_copy(student_copy(notebook), path, out, "student")
+        write_copy(solved, path, out, "solved")
     return problems
+
+
+def write_beside(linked: list[Path], out: Path, kind: str, names: set[str]) -> None:
+    """Makes the folders of one kind of copies, and writes what the notebooks link to into them."""
+    pages = out / "html" / kind
+    for folder in (out / kind, pages):
+        folder.mkdir(parents=True, exist_ok=True)
+    for file in linked:
+        write_linked(file, out, kind, names)
+    write_texts(out / kind, pages)
+
+
+def write_copy(copy: NotebookNode, path: Path, out: Path, kind: str) -> None:
+    """Writes a copy of the notebook at `path`, and its page."""
+    write(copy, out / kind / path.name)
+    page = out / "html" / kind / f"{path.stem}.html"
+    page.write_text(to_html(copy), encoding="utf-8")
 
 
 def student_copy(notebook: NotebookNode) -> NotebookNode:
@@ -110,20 +122,20 @@ def solve(source: str, attempt: str, solution: str) -> str:
         raise ValueError(f"exercise: expected a definition of {attempt}, found {source!r}")
     stub = definitions[attempt]
     lines = source.splitlines()
-    code = re.sub(rf"^(class|def) {solution}\b", rf"\1 {attempt}", source_of(thing), flags=re.M)
+    code = re.sub(rf"^(class|def) {solution}\b", rf"\1 {attempt}", plain_source(thing), flags=re.M)
     lines[stub.lineno - 1 : stub.end_lineno] = code.splitlines()
     return "\n".join([*needed_imports(thing), "", "", *lines])
 
 
-def source_of(thing: Callable) -> str:
-    """The source of a class or function."""
+def plain_source(thing: Callable) -> str:
+    """The source of a class or function, not indented."""
     return dedent(inspect.getsource(thing)).rstrip()
 
 
 def needed_imports(thing: Callable) -> list[str]:
     """The imports that the source of a class or function needs outside of its module."""
     module = inspect.getmodule(thing)
-    names = set(global_names(symtable.symtable(source_of(thing), module.__name__, "exec")))
+    names = set(global_names(symtable.symtable(plain_source(thing), module.__name__, "exec")))
     imports = []
     for node in ast.parse(inspect.getsource(module)).body:
         if isinstance(node, ast.Import | ast.ImportFrom):
@@ -150,14 +162,14 @@ def global_names(table: symtable.SymbolTable) -> Iterator[str]:
 def verify(solved: NotebookNode, folder: Path, label: str) -> list[str]:
     """Executes a solved copy; says which of its solutions and answers do not pass."""
     pairs = [(exercise["attempt"], exercise["solution"]) for exercise in find_exercises(solved)]
-    solved.cells.append(v4.new_code_cell(JUDGE.format(pairs=pairs)))
+    solved.cells.append(v4.new_code_cell(VERDICTS.format(pairs=pairs)))
     try:
         execute(solved, folder, label)
     except (CellControlSignal, DeadKernelError) as error:
         return [strip_ansi(str(error)).strip().splitlines()[-1]]
     finally:
-        judged = solved.cells.pop()
-    results = json.loads(judged.outputs[-1].text)
+        last = solved.cells.pop()
+    results = json.loads(last.outputs[-1].text)
     wrong = [f"{task}: {result}" for task, result in results.items() if result != PASSED]
     answers = mark_questions(solved).items()
     return wrong + [f"question {key}: wrong" for key, right in answers if not right]
@@ -170,7 +182,7 @@ def linked_files(paths: list[Path]) -> list[Path]:
         texts = [path.read_text(encoding="utf-8")] if path.suffix == ".md" else []
         if path.suffix == ".ipynb":
             texts = [cell.source for cell in read(path).cells if cell.cell_type == "markdown"]
-        for link in LINK.finditer("\n".join(texts)):
+        for link in FILE_LINK.finditer("\n".join(texts)):
             file = path.parent / link["file"]
             beside = file.parent == path.parent and file.is_file() and file.suffix != ".ipynb"
             if beside and file not in found:
@@ -181,7 +193,7 @@ def linked_files(paths: list[Path]) -> list[Path]:
 
 def keep_links(text: str, names: set[str]) -> str:
     """Markdown in which a link to a file that does not go along becomes plain text."""
-    return LINK.sub(lambda link: link[0] if link["file"] in names else link["text"], text)
+    return FILE_LINK.sub(lambda link: link[0] if link["file"] in names else link["text"], text)
 
 
 def write_linked(file: Path, out: Path, kind: str, names: set[str]) -> None:

@@ -28,7 +28,7 @@ from rich.text import Text
 
 from ..exercises.catalogue import TASKS
 from ..exercises.questions import QUESTIONS, ask
-from .submission import describe, printable
+from .submission import printable, short_error
 
 MARK = "DETR_STEPS_SUBMISSION"  # environment variable by which the processes of one are found
 INTERVAL = 0.1  # seconds between two looks at a process
@@ -111,7 +111,7 @@ def grade_notebook(path: Path, time_limit: float, memory_limit: int) -> Report:
         exercises = find_exercises(notebook)
         report.questions = mark_questions(notebook)
     except Exception as error:
-        report.note = f"cannot be graded: {describe(error)}"
+        report.note = f"cannot be graded: {short_error(error)}"
         return report
     if not exercises:
         report.note = "no exercises"
@@ -144,14 +144,14 @@ def run_apart(
                 stderr=DEVNULL,
             )
         try:
-            note = watch(process, time_limit, memory_limit)
+            note = wait(process, time_limit, memory_limit)
         finally:
             end(process, mark)
         found = report.read_text(encoding="utf-8") if report.exists() else "{}"
         return json.loads(found), note
 
 
-def watch(process: psutil.Popen, time_limit: float, memory_limit: int) -> str:
+def wait(process: psutil.Popen, time_limit: float, memory_limit: int) -> str:
     """Waits for a process; says what happened if it did not end well, or has to be ended."""
     deadline = time.monotonic() + time_limit
     while True:
@@ -159,7 +159,7 @@ def watch(process: psutil.Popen, time_limit: float, memory_limit: int) -> str:
             return ending(process.wait(INTERVAL))
         if time.monotonic() > deadline:
             return f"stopped after {time_limit:g} s"
-        if memory(process) > memory_limit:
+        if memory_use(process) > memory_limit:
             return f"stopped at more than {memory_limit / 2**30:.2g} GB of memory"
 
 
@@ -176,7 +176,7 @@ def family(process: psutil.Process) -> list[psutil.Process]:
     return []
 
 
-def memory(process: psutil.Process) -> int:
+def memory_use(process: psutil.Process) -> int:
     """Bytes in memory, of a process and all that it has started."""
     total = 0
     for member in family(process):
@@ -204,7 +204,7 @@ def marked(mark: str) -> list[psutil.Process]:
     return found
 
 
-def table_rows(names: list[str], reports: list[Report]) -> list[dict[str, str]]:
+def grade_rows(names: list[str], reports: list[Report]) -> list[dict[str, str]]:
     """One row for each notebook: its name, its exercises, its questions, and what happened."""
     tasks = dict.fromkeys(task for report in reports for task in report.results)
     return [

@@ -1,7 +1,7 @@
-"""What runs in the process of one submission: `python -m detr_steps.exercises.submission < JOB`.
+"""What runs in the process of one submission: `python -m detr_steps.course.submission < JOB`.
 
 A job is JSON: the source of all `cells`, the `exercises` (each the name of the attempt and of what
-it stands for), and the `report`, the path of the file that tells what came of each of them.
+it stands for), and the `report`, the path of the file for what came of each of them.
 """
 
 import json
@@ -21,7 +21,7 @@ from ..exercises.observing import safely
 PASSED = "passed"
 
 
-def judge(namespace: Mapping[str, Any], attempt: str, solution: str, error: str = "") -> str:
+def verdict(namespace: Mapping[str, Any], attempt: str, solution: str, error: str = "") -> str:
     """What came of one exercise, in a few words: "passed", the mistake's name, or what else.
 
     Args:
@@ -37,11 +37,11 @@ def judge(namespace: Mapping[str, Any], attempt: str, solution: str, error: str 
             return "not attempted"
         answer = check(namespace[attempt], solution)
     except Exception as failure:
-        return f"error: {describe(failure)}"
+        return f"error: {short_error(failure)}"
     return PASSED if answer.passed else answer.mistake or "not right"
 
 
-def describe(error: BaseException) -> str:
+def short_error(error: BaseException) -> str:
     """An error on one short line that every file and terminal takes."""
     return printable(shorten(f"{type(error).__name__}: {safely(str, error)}", 120))
 
@@ -51,15 +51,15 @@ def printable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def run(cells: Iterable[str]) -> tuple[Mapping[str, Any], list[str]]:
+def run_cells(cells: Iterable[str]) -> tuple[Mapping[str, Any], list[str]]:
     """Runs cells, also after an error; what they have defined, and the error of each or ""."""
     shell = InteractiveShell.instance()
     results = [shell.run_cell(cell) for cell in cells]
     errors = [result.error_before_exec or result.error_in_exec for result in results]
-    return shell.user_ns, [describe(error) if error else "" for error in errors]
+    return shell.user_ns, [short_error(error) if error else "" for error in errors]
 
 
-def save(results: Mapping[str, str], path: Path) -> None:
+def save_results(results: Mapping[str, str], path: Path) -> None:
     """Writes results as JSON; whoever reads the file never sees half of it."""
     new = path.with_suffix(".new")
     new.write_text(json.dumps(results), encoding="utf-8")
@@ -70,12 +70,12 @@ def work(job: Mapping[str, Any]) -> None:
     """Runs a submission, and reports after each exercise: the next one may be the end."""
     for exercise in job["exercises"]:  # now, while nothing in the package can have been replaced
         _ = TASKS[exercise["solution"]].expected
-    namespace, errors = run(job["cells"])
+    namespace, errors = run_cells(job["cells"])
     results = {}
     for exercise in job["exercises"]:
         attempt, solution, cell = (exercise[key] for key in ("attempt", "solution", "cell"))
-        results[solution] = judge(namespace, attempt, solution, errors[cell])
-        save(results, Path(job["report"]))
+        results[solution] = verdict(namespace, attempt, solution, errors[cell])
+        save_results(results, Path(job["report"]))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,12 @@ import torch
 from torch import Tensor, nn
 
 from .limited import TimeUp
-from .transfer import match_parameters
+from .transfer import Match, match_parameters
 
 Key = tuple[int, str]
 Observations = dict[Key, Any]
 CONSTRUCTION = -1
-RENAMED = "some parameters have other names"
+AMBIGUOUS = "some parameters can be matched in two ways"
 HIDDEN = "some layers are in a plain list or dict"
 PACKAGE = str(Path(__file__).parents[1])
 UNCHANGED = "the inputs are left as they were"
@@ -73,7 +74,7 @@ class Raised:
 
 
 @dataclass(frozen=True)
-class Kind:
+class TypeName:
     """What a container or an unknown object is."""
 
     name: str
@@ -106,17 +107,17 @@ def safely(function: Callable, *arguments) -> str:
 def flatten(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """Nested dicts, lists and tuples -> (path, leaf), containers first."""
     if isinstance(value, Mapping):
-        yield path, Kind("dict")
+        yield path, TypeName("dict")
         for key, item in value.items():
             yield from flatten(item, f"{path}[{key!r}]")
     elif isinstance(value, (list, tuple)):
-        yield path, Kind(f"list of {len(value)}")
+        yield path, TypeName(f"list of {len(value)}")
         for i, item in enumerate(value):
             yield from flatten(item, f"{path}[{i}]")
     elif value is None or isinstance(value, (Tensor, bool, int, float, str, Raised)):
         yield path, value
     else:
-        yield path, Kind(type(value).__name__)
+        yield path, TypeName(type(value).__name__)
 
 
 def same(left: Any, right: Any) -> bool:
@@ -127,70 +128,100 @@ def same(left: Any, right: Any) -> bool:
         return False
     if not left.is_floating_point():
         return torch.equal(left, right)
+    if torch.equal(left, right):
+        return True  # most are: this spares them the work below
     left, right = left.detach(), right.detach()
     finite = torch.cat([t.nan_to_num(posinf=0, neginf=0).flatten() for t in (left, right)])
     scale = float(finite.abs().max()) if finite.numel() else 0.0
     return torch.allclose(left, right, rtol=0, atol=1e-3 * scale + 1e-7, equal_nan=True)
 
 
-def observe(
-    thing: Callable,
+def observe_function(function: Callable, probes: tuple[Probe, ...]) -> Observations:
+    """All that the probes show of a function."""
+    return observe_probes(probes, lambda probe: function, {})
+
+
+def observe_class(
+    cls: type,
     probes: tuple[Probe, ...],
-    arguments: Callable[[], dict] | None = None,
-    reference: nn.Module | None = None,
+    arguments: Callable[[], dict],
+    reference: nn.Module,
     by_name: bool = True,
 ) -> Observations:
-    """All that the probes show of a function, or of a class that is built with `arguments`.
+    """All that the probes show of a class of modules.
 
     Args:
-        thing: the function or class.
+        cls: the class.
         probes: what to try.
-        arguments: makes the constructor's arguments; None for a function.
+        arguments: makes the constructor's arguments.
         reference: the model whose parameters are copied into the one that is built.
         by_name: how parameters of other names are matched; see `match_parameters`.
     """
-    seen: Observations = {}
-    parameters: dict[str, nn.Parameter] = {}
+    build = partial(build_seeded, cls, arguments)
+    model = try_to_build(build)
+    if not isinstance(model, nn.Module):
+        return {(CONSTRUCTION, ""): model}
+    match = match_parameters(reference, model, by_name)
+    own_parameters = dict(model.named_parameters())
+    parameters = {name: own_parameters[own] for name, own in match.pairs.items()}
 
-    def build(**changes):
-        torch.manual_seed(0)
-        return thing(**arguments() | changes)
-
-    if arguments is not None:
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                model = build()
-        except BaseException as error:
-            return {(CONSTRUCTION, ""): observe_error(error)}
-        if not isinstance(model, nn.Module):
-            return {(CONSTRUCTION, ""): Kind(type(model).__name__)}
-        seen[CONSTRUCTION, ""] = Kind("nn.Module")
-        match = match_parameters(reference, model, by_name)
-        seen[CONSTRUCTION, "parameters missing"] = shapes_of(reference, match.missing)
-        seen[CONSTRUCTION, "parameters added"] = shapes_of(model, match.added)
-        parameters = {name: model.get_parameter(own) for name, own in match.pairs.items()}
-        if any(name != own for name, own in match.pairs.items()):
-            seen[CONSTRUCTION, RENAMED] = True
-        if has_hidden_layers(model):
-            seen[CONSTRUCTION, HIDDEN] = True
-
-    for i, probe in enumerate(probes):
+    def prepare(probe: Probe) -> Callable:
         if probe.of_class:
-            subject = build
-        elif arguments is not None:
-            match.copy(reference, model)
-            subject = model.eval()
-        else:
-            subject = thing
-        for path, leaf in look(probe, subject, parameters):
-            seen[i, path] = leaf
+            return build
+        match.copy(reference, model)
+        return model.eval()
+
+    construction = observe_construction(model, reference, match)
+    if match_parameters(reference, model, not by_name).pairs != match.pairs:
+        construction[CONSTRUCTION, AMBIGUOUS] = True
+    return construction | observe_probes(probes, prepare, parameters)
+
+
+def build_seeded(cls: type, arguments: Callable[[], dict], **changes) -> Any:
+    """A model whose random numbers are always the same; `changes` are other arguments."""
+    torch.default_generator.manual_seed(0)
+    return cls(**arguments() | changes)
+
+
+def try_to_build(build: Callable) -> Any:
+    """A model, or what came in place of one."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model = build()
+    except BaseException as error:
+        return observe_error(error)
+    return model if isinstance(model, nn.Module) else TypeName(type(model).__name__)
+
+
+def observe_construction(model: nn.Module, reference: nn.Module, match: Match) -> Observations:
+    """How a model's parameters compare with the reference's."""
+    seen: Observations = {
+        (CONSTRUCTION, ""): TypeName("nn.Module"),
+        (CONSTRUCTION, "parameters missing"): shapes_of(reference, match.missing),
+        (CONSTRUCTION, "parameters added"): shapes_of(model, match.added),
+    }
+    if has_hidden_layers(model):
+        seen[CONSTRUCTION, HIDDEN] = True
     return seen
 
 
-def look(probe: Probe, subject: Callable, parameters: Mapping) -> Iterator[tuple[str, Any]]:
+def observe_probes(
+    probes: tuple[Probe, ...], prepare: Callable[[Probe], Callable], parameters: Mapping
+) -> Observations:
+    """What each probe shows of what `prepare` makes ready for it."""
+    return {
+        (i, path): leaf
+        for i, probe in enumerate(probes)
+        for path, leaf in observe_probe(probe, prepare(probe), parameters)
+    }
+
+
+def observe_probe(
+    probe: Probe, subject: Callable, parameters: Mapping[str, Tensor]
+) -> Iterator[tuple[str, Any]]:
     """What one probe shows."""
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)
     inputs = probe.inputs()
     before = deepcopy(inputs)
     try:

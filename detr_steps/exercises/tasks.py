@@ -9,16 +9,25 @@ import inspect
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from types import ModuleType
-from typing import Any
 
 import torch
 from torch import nn
 
-from .observing import CONSTRUCTION, Key, Observations, Probe, Raised, observe, same
+from .observing import (
+    CONSTRUCTION,
+    Key,
+    Observations,
+    Probe,
+    Raised,
+    observe_class,
+    observe_function,
+    same,
+)
 
 Edit = tuple[str, str]
+PARAMETERS = {(CONSTRUCTION, f"parameters {which}") for which in ("missing", "added")}
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,21 @@ class Mistake:
 
 
 @dataclass(frozen=True)
+class Wrong:
+    """A mistake that was made.
+
+    Args:
+        mistake: which one.
+        found: what the probes show of the edited solution.
+        differences: where that is not what is expected.
+    """
+
+    mistake: Mistake
+    found: Observations
+    differences: list[Key]
+
+
+@dataclass(frozen=True)
 class Task:
     """Something that a learner can write.
 
@@ -64,11 +88,9 @@ class Task:
         return self.solution.__name__
 
     @cached_property
-    def reference(self) -> nn.Module | None:
-        """The model whose parameters every attempt gets: large random ones hide no mistake."""
-        if self.arguments is None:
-            return None
-        torch.manual_seed(0)
+    def reference(self) -> nn.Module:
+        """The model whose parameters a class gets: large random ones hide no mistake."""
+        torch.default_generator.manual_seed(0)
         model = self.solution(**self.arguments())
         with torch.no_grad():
             for name, parameter in model.named_parameters():
@@ -78,7 +100,9 @@ class Task:
 
     def observe(self, attempt: Callable, by_name: bool = True) -> Observations:
         """What the probes show of an attempt; `by_name` is about parameters of other names."""
-        return observe(attempt, self.probes, self.arguments, self.reference, by_name)
+        if self.arguments is None:
+            return observe_function(attempt, self.probes)
+        return observe_class(attempt, self.probes, self.arguments, self.reference, by_name)
 
     @cached_property
     def expected(self) -> Observations:
@@ -86,63 +110,67 @@ class Task:
         return self.observe(self.solution)
 
     @cached_property
-    def wrong(self) -> list[tuple[Mistake, Observations]]:
-        """What they show of each mistake that is an edit."""
-        return [
-            (mistake, self.observe(edited(self.solution, mistake.edits)))
-            for mistake in self.mistakes
-            if mistake.edits
-        ]
+    def wrong(self) -> list[Wrong]:
+        """Each mistake that is an edit, made."""
+        made = []
+        for mistake in self.mistakes:
+            if mistake.edits:
+                found = self.observe(edited(self.solution, mistake.edits))
+                made.append(Wrong(mistake, found, self.differences(found)))
+        return made
 
     def differences(self, found: Observations) -> list[Key]:
         """Where something else was found than expected."""
         return [key for key in self.expected if differ(found, self.expected, key)]
 
-    def name_mistake(self, found: Observations, told: Key | None = None) -> Mistake | None:
+    def name_mistake(self, found: Observations, shown: Key | None = None) -> Mistake | None:
         """The mistake that explains what was found, if there is one.
 
-        A property may tell it by itself, if it is the one that is `told`. Otherwise it must lead to
-        the same observations wherever it changes any, and change what is `told`; that of several
-        which changes the most is taken. Where parameters are missing or added, those alone may tell
-        it, because the numbers then are random.
+        Args:
+            found: what the probes show of an attempt.
+            shown: the difference that the learner gets to see; the mistake must explain it.
         """
-        wrong = set(self.differences(found))
-        seen = {path for _, path in wrong & set(found)}
+        differences = set(self.differences(found))
+        by_sign = self.mistake_by_sign(differences & set(found), shown)
+        if by_sign:
+            return by_sign
+        counts = [self.count_explained(wrong, found, differences, shown) for wrong in self.wrong]
+        most = max(counts, default=0)
+        return self.wrong[counts.index(most)].mistake if most else None
+
+    def mistake_by_sign(self, differences: set[Key], shown: Key | None) -> Mistake | None:
+        """The first mistake whose sign differs, where that is what is shown or it counts always."""
+        paths = {path for _, path in differences}
         for mistake in self.mistakes:
             path = f"[{mistake.sign!r}]"
-            if path in seen and (told is None or told[1] == path or mistake.always):
+            if path in paths and (shown is None or shown[1] == path or mistake.always):
                 return mistake
-        parameters = [(CONSTRUCTION, f"parameters {what}") for what in ("missing", "added")]
-        best, most = None, 0
-        for mistake, observations in self.wrong:
-            changed = self.differences(observations)
-            alike = [key for key in changed if not differ(found, observations, key)]
-            if any(key in changed for key in parameters):
-                explains = not any(differ(found, observations, key) for key in parameters)
-            else:
-                needed = [key for key in changed if not self.is_border(key)] or changed
-                explains = set(needed) <= set(alike) and raises_nowhere_else(found, wrong, changed)
-                explains = explains and (told is None or told in changed)
-            if explains and len(alike) > most:
-                best, most = mistake, len(alike)
-        return best
+        return None
+
+    def count_explained(
+        self, wrong: Wrong, found: Observations, differences: set[Key], shown: Key | None
+    ) -> int:
+        """How many differences a mistake explains; 0 if it cannot be the one that was made.
+
+        It must lead to the same observations wherever it changes any, border cases left out, and
+        change what is shown. An attempt that raises an error elsewhere as well is not explained.
+        Where parameters are missing or added, those alone decide, because the numbers are random.
+        """
+        changed = set(wrong.differences)
+        if changed & PARAMETERS:
+            needed = PARAMETERS
+        else:
+            needed = {key for key in changed if not self.is_border(key)} or changed
+            raised = any(isinstance(found.get(key), Raised) for key in differences - changed)
+            if raised or (shown is not None and shown not in changed):
+                return 0
+        if any(differ(found, wrong.found, key) for key in needed):
+            return 0
+        return sum(not differ(found, wrong.found, key) for key in changed)
 
     def is_border(self, key: Key) -> bool:
         """Whether an observation is of a border case."""
         return key[0] != CONSTRUCTION and self.probes[key[0]].border
-
-
-def raises_nowhere_else(found: Observations, wrong: set, changed: list) -> bool:
-    """Whether an attempt does what it does beyond a mistake without an error.
-
-    One that fails everywhere says nothing about a mistake that fails somewhere.
-    """
-    return not any(is_error(found.get(key)) for key in wrong.difference(changed))
-
-
-def is_error(leaf: Any) -> bool:
-    """Whether an observation is an error."""
-    return isinstance(leaf, Raised)
 
 
 def differ(left: Observations, right: Observations, key: Key) -> bool:
@@ -152,7 +180,6 @@ def differ(left: Observations, right: Observations, key: Key) -> bool:
     return not same(left[key], right[key])
 
 
-@cache
 def edited(solution: Callable, edits: tuple[Edit, ...]) -> Callable:
     """The solution as it is after edits of its module's source.
 

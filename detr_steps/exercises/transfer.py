@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from functools import cache
 
 import torch
 from scipy.optimize import linear_sum_assignment
@@ -26,8 +27,9 @@ class Match:
     @torch.no_grad()
     def copy(self, reference: nn.Module, model: nn.Module) -> None:
         """Copies the values of all pairs from the reference into the model."""
+        theirs, ours = dict(reference.named_parameters()), dict(model.named_parameters())
         for name, own in self.pairs.items():
-            model.get_parameter(own).copy_(reference.get_parameter(name))
+            ours[own].copy_(theirs[name])
 
 
 def match_parameters(reference: nn.Module, model: nn.Module, by_name: bool = True) -> Match:
@@ -39,17 +41,25 @@ def match_parameters(reference: nn.Module, model: nn.Module, by_name: bool = Tru
     for shape in {left[name].shape for name in missing}:
         theirs = [name for name in missing if left[name].shape == shape]
         ours = [name for name in added if right[name].shape == shape]
-        similarity = 1.0 if by_name else 0.0
-        cost = [
-            [
-                1e-3 * abs(i - j) - similarity * SequenceMatcher(None, a, b).ratio()
-                for j, b in enumerate(ours)
-            ]
-            for i, a in enumerate(theirs)
-        ]
-        if ours:
-            pairs |= {theirs[i]: ours[j] for i, j in zip(*linear_sum_assignment(cost), strict=True)}
+        pairs |= pair_names(theirs, ours, by_name)
     used = set(pairs.values())
     return Match(
         pairs, [name for name in left if name not in pairs], [n for n in right if n not in used]
     )
+
+
+def pair_names(theirs: list[str], ours: list[str], by_name: bool) -> dict[str, str]:
+    """The pairs of two lists of names that are most alike, or else come in the same order."""
+    cost = [
+        [1e-3 * abs(i - j) - (similarity(a, b) if by_name else 0) for j, b in enumerate(ours)]
+        for i, a in enumerate(theirs)
+    ]
+    if not ours:
+        return {}
+    return {theirs[i]: ours[j] for i, j in zip(*linear_sum_assignment(cost), strict=True)}
+
+
+@cache
+def similarity(left: str, right: str) -> float:
+    """How much two names have in common: 0..1."""
+    return SequenceMatcher(None, left, right).ratio()

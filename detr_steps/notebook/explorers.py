@@ -13,6 +13,7 @@ import torch
 from IPython.display import display
 from IPython.utils.capture import RichOutput, capture_output
 from ipywidgets import HTML, BoundedFloatText, FloatSlider, GridBox, IntSlider, Layout, ValueWidget
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor, nn
@@ -64,14 +65,9 @@ def explore(
     live = HTML(), HTML()  # the picture and its caption
 
     def redraw(_=None) -> list[RichOutput]:
-        with capture_output(stdout=False, stderr=False) as shown:
-            show(*draw(**{name: control.value for name, control in controls.items()}))
-        picture, caption = shown.outputs
-        png = b64encode(picture.data["image/png"]).decode()
-        alt = html.escape(picture.metadata["image/png"]["alt"])
-        live[0].value = f'<img alt="{alt}" src="data:image/png;base64,{png}">'
-        live[1].value = f"<em>{alt}</em>"
-        return [picture, caption]
+        still = capture(*draw(**{name: control.value for name, control in controls.items()}))
+        live[0].value, live[1].value = to_markup(still[0])
+        return still
 
     for control in controls.values():
         control.observe(redraw, "value")
@@ -80,6 +76,20 @@ def explore(
     for widget, still in zip(live, redraw(), strict=True):
         # a frontend takes the richest part that it can show: the widget, or else the still picture
         display(widget._repr_mimebundle_() | still.data, metadata=still.metadata, raw=True)
+
+
+def capture(figure: Figure, alt: str) -> list[RichOutput]:
+    """What `show` displays: the picture and its caption."""
+    with capture_output(stdout=False, stderr=False) as shown:
+        show(figure, alt)
+    return shown.outputs
+
+
+def to_markup(picture: RichOutput) -> tuple[str, str]:
+    """A picture that `show` displays, and its caption, as HTML."""
+    png = b64encode(picture.data["image/png"]).decode()
+    alt = html.escape(picture.metadata["image/png"]["alt"])
+    return f'<img alt="{alt}" src="data:image/png;base64,{png}">', f"<em>{alt}</em>"
 
 
 def slider(name: str, value: int, low: int, high: int) -> IntSlider:
@@ -168,15 +178,15 @@ def draw_decoder(
     """
     names = (*classes, "no object")
     figure, axes = panels(len(boxes), width=min(3.6, 12 / len(boxes)), height=3.8)
-    told = []
+    words = []
     for i, axis in enumerate(axes):
         score, label = prob[i].max(-1)
         answer = f"layer {i + 1}: {names[label]} {score:.2f}"
         draw_map(axis, image, attention[i], answer)
         draw_boxes(axis, boxes[[i]], image.shape[-2:])
         box = ", ".join(f"{value:.2f}" for value in boxes[i].tolist())
-        told.append(f"{answer}, box ({box}), looks at {name_cells(attention[i])}")
-    return figure, f"One query on an image, bright where it looks; {'; '.join(told)}."
+        words.append(f"{answer}, box ({box}), looks at {name_cells(attention[i])}")
+    return figure, f"One query on an image, bright where it looks; {'; '.join(words)}."
 
 
 def explore_decoder(detector: Detector, images: Tensor, index: int = 0, query: int = 0) -> None:
@@ -205,7 +215,7 @@ def explore_decoder(detector: Detector, images: Tensor, index: int = 0, query: i
     explore(draw, controls)
 
 
-def box_losses(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+def pair_losses(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
     """Three losses of two boxes [4] (cx, cy, w, h), and each one's gradient for the first.
 
     Returns:
@@ -222,15 +232,10 @@ def box_losses(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
 
 def draw_losses(first: Tensor, second: Tensor) -> Picture:
     """Draws two boxes [4] (cx, cy, w, h) in 0..1 and where each loss moves the first."""
-    values, gradients = box_losses(first, second)
+    values, gradients = pair_losses(first, second)
     downhill = -gradients
     figure, (left, right) = panels(2, width=4.6, height=4.2)
-    corners = box_cxcywh_to_xyxy(torch.stack([first, second]))
-    (x1, y1), (x2, y2) = corners[:, :2].amin(0).tolist(), corners[:, 2:].amax(0).tolist()
-    style = {"fill": False, "edgecolor": GREY, "linestyle": ":", "linewidth": 1.5}
-    left.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, **style))
-    draw_boxes(left, first[None], (1, 1), BLUE, ["first"])
-    draw_boxes(left, second[None], (1, 1), ORANGE, ["second"], linestyle="--")
+    draw_hull(left, first, second)
     for (name, (colour, line)), (dx, dy, *_) in zip(LOSSES.items(), downhill.tolist(), strict=True):
         length = np.hypot(dx, dy)
         style = {"color": colour, "linestyle": line, "linewidth": 2}
@@ -238,27 +243,41 @@ def draw_losses(first: Tensor, second: Tensor) -> Picture:
         if length:
             tip = first[0].item() + 0.2 * dx / length, first[1].item() + 0.2 * dy / length
             left.annotate("", tip, first[:2].tolist(), arrowprops={"arrowstyle": "->", **style})
-    left.set(xlim=(0, 1), ylim=(1, 0), xticks=[], yticks=[], aspect="equal")
-    left.set_title("two boxes and their hull", fontsize=10)
     right.legend(loc="lower center", title="downhill for the centre")
-    right.set_title("each loss, and minus its gradient", fontsize=10)
-    right.axis("off")
-
     numbers = torch.cat([values[:, None], downhill], 1).tolist()
-    right.table(
-        [[f"{number:z.2f}" for number in row] for row in numbers],
-        rowLabels=list(LOSSES),
-        colLabels=("loss", *COORDINATES),
-        cellLoc="center",
-        bbox=(0.2, 0.5, 0.8, 0.45),
-    )
-    told = [
+    draw_numbers(right, numbers)
+    words = [
         f"{name} is {value:z.2f} and asks for ({', '.join(f'{step:z.2f}' for step in steps)})"
         for name, (value, *steps) in zip(LOSSES, numbers, strict=True)
     ]
     return figure, (
         "Two boxes with their hull. Each loss, and minus its gradient for the first box's "
-        f"(cx, cy, w, h): {'; '.join(told)}."
+        f"(cx, cy, w, h): {'; '.join(words)}."
+    )
+
+
+def draw_hull(axes: Axes, first: Tensor, second: Tensor) -> None:
+    """Draws two boxes [4] (cx, cy, w, h) in 0..1, and the smallest box around both."""
+    corners = box_cxcywh_to_xyxy(torch.stack([first, second]))
+    (x1, y1), (x2, y2) = corners[:, :2].amin(0).tolist(), corners[:, 2:].amax(0).tolist()
+    style = {"fill": False, "edgecolor": GREY, "linestyle": ":", "linewidth": 1.5}
+    axes.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, **style))
+    draw_boxes(axes, first[None], (1, 1), BLUE, ["first"])
+    draw_boxes(axes, second[None], (1, 1), ORANGE, ["second"], linestyle="--")
+    axes.set(xlim=(0, 1), ylim=(1, 0), xticks=[], yticks=[], aspect="equal")
+    axes.set_title("two boxes and their hull", fontsize=10)
+
+
+def draw_numbers(axes: Axes, numbers: list[list[float]]) -> None:
+    """Draws a table of each loss and its downhill direction, five numbers a row."""
+    axes.set_title("each loss, and minus its gradient", fontsize=10)
+    axes.axis("off")
+    axes.table(
+        [[f"{number:z.2f}" for number in row] for row in numbers],
+        rowLabels=list(LOSSES),
+        colLabels=("loss", *COORDINATES),
+        cellLoc="center",
+        bbox=(0.2, 0.5, 0.8, 0.45),
     )
 
 
@@ -286,13 +305,13 @@ def explore_losses() -> None:
     explore(draw, controls)
 
 
-def assign_greedily(cost: np.ndarray) -> Pairs:
+def assign_greedily(cost: Tensor) -> Pairs:
     """Cost [N, M] -> the pairs that are found by taking the cheapest pair that is left, each time.
 
     Returns:
         Query index and target index, as `Step7.assign`.
     """
-    left, pairs = cost.astype(float), []
+    left, pairs = cost.numpy().astype(float), []
     for _ in range(min(cost.shape)):
         query, target = np.unravel_index(left.argmin(), left.shape)
         pairs.append((query, target))
@@ -305,20 +324,20 @@ def draw_assignments(cost: Tensor, names: Sequence[str]) -> Picture:
     """Draws a table of costs [N, M] for M named objects twice: matched at best, and greedily."""
     ways = {"cheapest in sum": Step7.assign, "cheapest pair first": assign_greedily}
     figure, axes = panels(2, width=4.2, height=3.6)
-    told = []
+    words = []
     for axis, (way, assign) in zip(axes, ways.items(), strict=True):
-        pairs = assign(cost.numpy())
+        pairs = assign(cost)
         total = cost[pairs].sum().item()
         draw_costs(axis, cost, names, pairs)
         axis.set_title(f"{way}: {total:g}")
         rows, columns = (index.tolist() for index in pairs)
         matched = ", ".join(f"q{i} with {names[j]}" for i, j in zip(rows, columns, strict=True))
-        told.append(f"{way}: {matched}, {total:g} in all")
-    return figure, f"A table of costs, twice, with the matched cells framed; {'; '.join(told)}."
+        words.append(f"{way}: {matched}, {total:g} in all")
+    return figure, f"A table of costs, twice, with the matched cells framed; {'; '.join(words)}."
 
 
 def explore_matching() -> None:
-    """Lets the reader change the costs of four queries for three objects: who is matched?"""
+    """Lets the reader change the costs of four queries for three objects: which are matched?"""
     controls = {
         f"q{i} {name}": BoundedFloatText(
             value, min=-20, max=20, description=f"q{i}, {name}", layout=Layout(width="11em")

@@ -1,6 +1,4 @@
-"""What the shipped model finds in unseen scenes: `python -m detr_steps.tools.gallery FILE.png`."""
-
-import sys
+"""What a model finds in unseen scenes: `python -m detr_steps gallery FILE.png` draws it."""
 
 import matplotlib.pyplot as plt
 import torch
@@ -8,7 +6,7 @@ from matplotlib.figure import Figure
 
 from ..inference import detections
 from ..training.batches import collate
-from ..training.detectors import Detector, load_detector
+from ..training.detectors import Detector
 from ..training.scenes import Scenes
 from .drawing import draw_detections
 
@@ -27,8 +25,3 @@ def gallery(
     for axis, image, one in zip(axes.flat, images, found, strict=True):
         draw_detections(axis, image, one, detector.classes)
     return figure
-
-
-if __name__ == "__main__":
-    picture = gallery(load_detector("shipped"), Scenes(500, "test"))
-    picture.savefig(sys.argv[1], dpi=100, facecolor="white")

@@ -1,6 +1,4 @@
-"""The whole of DETR in one picture: `python -m detr_steps.tools.overview FILE.png` draws it."""
-
-import sys
+"""The whole of DETR in one picture: `python -m detr_steps overview FILE.png` draws it."""
 
 import matplotlib.pyplot as plt
 import torch
@@ -70,7 +68,3 @@ def overview() -> Figure:
     boxes = torch.tensor(list(PHOTO_OBJECTS.values()))
     draw_boxes(right, boxes, photo.shape[-2:], labels=list(PHOTO_OBJECTS))
     return figure
-
-
-if __name__ == "__main__":
-    overview().savefig(sys.argv[1], dpi=100, facecolor="white")

@@ -1,13 +1,13 @@
-"""Executes the notebooks top to bottom: `python -m detr_steps.tools.run_notebooks [--help]`.
+"""Executes the notebooks top to bottom: `python -m detr_steps run --help`.
 
 Prints progress and the line that each notebook is known by, and writes each as a page of HTML.
 """
 
-import argparse
 import html
 import re
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
@@ -17,7 +17,7 @@ from nbconvert.filters.widgetsdatatypefilter import WIDGET_VIEW_MIMETYPE
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell, new_notebook
 
-LINK = re.compile(r"\]\(([^):/]+)\.(?:ipynb|md)(#[^)]*)?\)")  # to another page of the series
+PAGE_LINK = re.compile(r"\]\(([^):/]+)\.(?:ipynb|md)(#[^)]*)?\)")  # to another page of the series
 CONTRACT_LINE = re.compile(r"Step \d: |Output: class_logits=")
 
 STYLE = """
@@ -27,8 +27,53 @@ STYLE = """
 """
 
 
+def run_notebooks(paths: list[Path], out: Path, save: bool = False) -> None:
+    """Executes notebooks, prints what they are known by, and writes their pages.
+
+    Args:
+        paths: the notebooks.
+        out: folder for the pages.
+        save: whether the outputs are stored in the notebooks.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    start = time.perf_counter()
+    for i, path in enumerate(paths, 1):
+        notebook = read(path)
+        execute(notebook, path.parent, f"[{i}/{len(paths)}] {path.stem}")
+        for line in printed_lines(notebook):
+            print(f"    {line}")
+        page = to_html(nbformat.from_dict(notebook))
+        (out / f"{path.stem}.html").write_text(page, encoding="utf-8")
+        if save:
+            nbformat.write(notebook, path)
+    for folder in {path.parent for path in paths}:
+        write_texts(folder, out)
+    seconds = time.perf_counter() - start
+    print(f"{len(paths)} notebooks in {seconds:.0f} s; the pages are in {out}/")
+
+
 def execute(notebook: NotebookNode, folder: Path, label: str) -> None:
     """Runs all cells in a fresh kernel, in place, and reports progress on one line."""
+    resources = {"metadata": {"path": str(folder)}}
+    NotebookClient(
+        notebook,
+        timeout=600,
+        kernel_name="python3",
+        resources=resources,
+        coalesce_streams=True,
+        extra_arguments=["--log-level=ERROR"],
+        on_cell_executed=progress_line(notebook, label),
+    ).execute()
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+        if cell.cell_type == "code":
+            cell.outputs = without_widgets(cell.outputs)
+    notebook.metadata.pop("widgets", None)
+    notebook.metadata.language_info = {"name": "python"}
+
+
+def progress_line(notebook: NotebookNode, label: str) -> Callable[..., None]:
+    """What prints after each code cell how many are done; in a file the last one alone."""
     cells = sum(cell.cell_type == "code" for cell in notebook.cells)
     done = 0
 
@@ -39,22 +84,7 @@ def execute(notebook: NotebookNode, folder: Path, label: str) -> None:
         if end:
             print(f"{label}  cell {done} of {cells}", end=end, flush=True)
 
-    resources = {"metadata": {"path": str(folder)}}
-    NotebookClient(
-        notebook,
-        timeout=600,
-        kernel_name="python3",
-        resources=resources,
-        coalesce_streams=True,
-        extra_arguments=["--log-level=ERROR"],
-        on_cell_executed=report,
-    ).execute()
-    for cell in notebook.cells:
-        cell.metadata.pop("execution", None)
-        if cell.cell_type == "code":
-            cell.outputs = without_widgets(cell.outputs)
-    notebook.metadata.pop("widgets", None)
-    notebook.metadata.language_info = {"name": "python"}
+    return report
 
 
 def without_widgets(outputs: list[NotebookNode]) -> list[NotebookNode]:
@@ -90,7 +120,7 @@ def to_html(notebook: NotebookNode) -> str:
     page = nbformat.from_dict(notebook)
     for cell in page.cells:
         if cell.cell_type == "markdown":
-            cell.source = LINK.sub(r"](\1.html\2)", cell.source)
+            cell.source = PAGE_LINK.sub(r"](\1.html\2)", cell.source)
         for output in cell.get("outputs", []):
             png = output.get("data", {}).pop("image/png", None)
             if png is not None:
@@ -106,34 +136,3 @@ def write_texts(folder: Path, out: Path) -> None:
         text = new_markdown_cell(path.read_text(encoding="utf-8"))
         page = to_html(new_notebook(cells=[text]))
         (out / f"{path.stem}.html").write_text(page, encoding="utf-8")
-
-
-def main() -> None:
-    """The command."""
-    parser = argparse.ArgumentParser(prog="python -m detr_steps.tools.run_notebooks")
-    parser.add_argument("notebooks", nargs="*", type=Path, help="default: all in notebooks/")
-    parser.add_argument("--out", type=Path, default=Path("build"), help="folder for the pages")
-    parser.add_argument("--save", action="store_true", help="store the outputs in the notebooks")
-    args = parser.parse_args()
-    paths = args.notebooks or sorted(Path("notebooks").glob("Step*.ipynb"))
-    if not paths:
-        parser.error("no notebooks found: run this in the project's folder, or name some")
-    args.out.mkdir(parents=True, exist_ok=True)
-    start = time.perf_counter()
-    for i, path in enumerate(paths, 1):
-        notebook = read(path)
-        execute(notebook, path.parent, f"[{i}/{len(paths)}] {path.stem}")
-        for line in printed_lines(notebook):
-            print(f"    {line}")
-        page = args.out / f"{path.stem}.html"
-        page.write_text(to_html(nbformat.from_dict(notebook)), encoding="utf-8")
-        if args.save:
-            nbformat.write(notebook, path)
-    for folder in {path.parent for path in paths}:
-        write_texts(folder, args.out)
-    seconds = time.perf_counter() - start
-    print(f"{len(paths)} notebooks in {seconds:.0f} s; the pages are in {args.out}/")
-
-
-if __name__ == "__main__":
-    main()

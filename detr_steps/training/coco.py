@@ -5,7 +5,7 @@ from io import StringIO
 from pathlib import Path
 
 import torch
-from PIL import UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision import tv_tensors
@@ -28,10 +28,10 @@ class RandomSizeCrop(v2.Transform):
     def make_params(self, flat_inputs: list) -> dict[str, int]:
         """Draws the rectangle for an image and its boxes together."""
         height, width = v2.query_size(flat_inputs)
-        h, w = (self.draw(min(self.least, side), min(side, self.most)) for side in (height, width))
+        h, w = (self.pick(min(self.least, side), min(side, self.most)) for side in (height, width))
         return {
-            "top": self.draw(0, height - h),
-            "left": self.draw(0, width - w),
+            "top": self.pick(0, height - h),
+            "left": self.pick(0, width - w),
             "height": h,
             "width": w,
         }
@@ -41,7 +41,7 @@ class RandomSizeCrop(v2.Transform):
         return transform.crop(inpt, **params)
 
     @staticmethod
-    def draw(low: int, high: int) -> int:
+    def pick(low: int, high: int) -> int:
         """A whole number from `low` to `high`, both included."""
         return int(torch.randint(low, high + 1, ()))
 
@@ -57,6 +57,16 @@ def detr_transforms(
     small = [round(side * max(sides) / 800) for side in (400, 500, 600, 384, 600)]
     crop = v2.Compose([v2.RandomShortestSize(small[:3]), RandomSizeCrop(*small[3:]), resize])
     return v2.Compose([v2.RandomHorizontalFlip(), v2.RandomChoice([resize, crop]), *finish])
+
+
+def to_fractions(corners: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """Corners [M, 4] in an image's pixels -> boxes [M, 4] (cx, cy, w, h) in 0..1, and which count.
+
+    A box without an area does not: a crop may have cut it off.
+    """
+    x1, y1, x2, y2 = (corners / torch.tensor([width, height, width, height])).unbind(-1)
+    boxes = torch.stack(((x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1), -1).clamp(0, 1)
+    return boxes, (x2 > x1) & (y2 > y1)
 
 
 class CocoScenes(Dataset):
@@ -107,46 +117,45 @@ class CocoScenes(Dataset):
         return len(self.coco)
 
     def __getitem__(self, index: int) -> tuple[Tensor, dict[str, Tensor]]:
+        picture, everything = self.load(index)
+        size = picture.height, picture.width
+        boxes, labels, crowd = (
+            everything["all_boxes"],
+            everything["all_labels"],
+            everything["crowd"],
+        )
+        target = {
+            "boxes": tv_tensors.BoundingBoxes(boxes[~crowd], format="XYXY", canvas_size=size),
+            "labels": labels[~crowd],
+        }
+        image, target = self.transform(picture, target)
+        corners = target["boxes"].as_subclass(Tensor)
+        boxes, left = to_fractions(corners, *image.shape[-2:])
+        kept = {"labels": target["labels"][left], "boxes": boxes[left]}
+        return image.as_subclass(Tensor), {**kept, "size": torch.tensor(size), **everything}
+
+    def load(self, index: int) -> tuple[Image.Image, dict[str, Tensor]]:
+        """Picture `index` as it is stored, with its `all_boxes`, `all_labels` and `crowd`.
+
+        Raises:
+            ValueError: the image or an annotation cannot be used; the file is named.
+        """
         image_id = self.coco.ids[index]
         file = self.images / self.coco.coco.loadImgs(image_id)[0]["file_name"]
         try:
             picture, objects = self.coco[index]
         except (OSError, UnidentifiedImageError, SyntaxError) as error:
             raise ValueError(f"{file} (image id {image_id}): cannot be read: {error}") from error
-        boxes, labels, crowd = [], [], []
-        for thing in objects:
-            boxes.append(self.corners(thing, file))
-            labels.append(self.label_of[thing["category_id"]])
-            crowd.append(bool(thing.get("iscrowd", 0)))
-        height, width = picture.height, picture.width
-        everything = torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4)
-        labels, crowd = (
-            torch.tensor(labels, dtype=torch.int64),
-            torch.tensor(crowd, dtype=torch.bool),
-        )
-        kept = ~crowd
-        target = {
-            "boxes": tv_tensors.BoundingBoxes(
-                everything[kept], format="XYXY", canvas_size=(height, width)
-            ),
-            "labels": labels[kept],
-        }
-        image, target = self.transform(picture, target)
-        height_now, width_now = image.shape[-2:]
-        scale = torch.tensor([width_now, height_now, width_now, height_now])
-        x1, y1, x2, y2 = (target["boxes"].as_subclass(Tensor) / scale).unbind(-1)
-        left = (x2 > x1) & (y2 > y1)  # a crop may have cut a box off
-        boxes = torch.stack(((x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1), -1).clamp(0, 1)
-        return image.as_subclass(Tensor), {
-            "labels": target["labels"][left],
-            "boxes": boxes[left],
-            "size": torch.tensor([height, width]),
-            "all_boxes": everything,
-            "all_labels": labels,
-            "crowd": crowd,
+        boxes = [self.read_corners(thing, file) for thing in objects]
+        labels = [self.label_of[thing["category_id"]] for thing in objects]
+        crowd = [bool(thing.get("iscrowd", 0)) for thing in objects]
+        return picture, {
+            "all_boxes": torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4),
+            "all_labels": torch.tensor(labels, dtype=torch.int64),
+            "crowd": torch.tensor(crowd, dtype=torch.bool),
         }
 
-    def corners(self, thing: dict, file: Path) -> list[float]:
+    def read_corners(self, thing: dict, file: Path) -> list[float]:
         """The corners of one annotation's box (x, y, w, h).
 
         Raises:

@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights
 
+from ..inference import detections
 from ..official import load_official
 from ..step8_set_loss import Step8
 from .checkpoints import load_weights, save_weights
@@ -52,6 +53,12 @@ class Detector:
         """A picture -> image [1, 3, H, W], resized and normalised as in training."""
         return prepare(picture, self.short_side, self.longest)
 
+    @torch.no_grad()
+    def find(self, picture: Image.Image, threshold: float) -> dict[str, Tensor]:
+        """Scores [K], labels [K] and corners [K, 4] in the picture's pixels, best first."""
+        outputs = self.model(self.prepare(picture))
+        return detections(outputs, [(picture.height, picture.width)], threshold)[0]
+
 
 def save_detector(
     model: Step8, path: Path, classes: tuple[str, ...], short_side: int, notes: Mapping[str, str]
@@ -83,6 +90,11 @@ def load_detector(weights: str | Path = "shipped", url: str = OFFICIAL_URL) -> D
     for name, (file, _) in OFFICIAL.items():
         if path.name == file:
             return official_detector(name, path)
+    return small_detector(path)
+
+
+def small_detector(path: Path) -> Detector:
+    """A small model from a file that `save_detector` wrote."""
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}

@@ -4,6 +4,9 @@ A scene is drawn from its seed and index alone, with whole numbers and the four 
 arithmetic, so that it is the same on every machine.
 """
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -76,6 +79,56 @@ def texture(
     return light[..., None] * colour
 
 
+def contrast(colour: np.ndarray, other: np.ndarray) -> float:
+    """How far two colours [3] are apart, summed over red, green and blue."""
+    return np.abs(colour - other).sum()
+
+
+class Shape(NamedTuple):
+    """One object of a scene.
+
+    Args:
+        label: the index of its class.
+        box: (cx, cy, w, h) in 0..1.
+        colour: [3] in 0..255.
+        mask: which pixels it takes [size, size].
+    """
+
+    label: int
+    box: tuple[float, float, float, float]
+    colour: np.ndarray
+    mask: np.ndarray
+
+
+def random_shape(
+    rng: np.random.Generator, ground: np.ndarray, x: np.ndarray, y: np.ndarray
+) -> Shape:
+    """A shape anywhere in a scene, in a colour that stands out from the ground's."""
+    size = len(x)
+    label = int(rng.integers(len(CLASSES)))
+    w = (0.18 + 0.32 * rng.random()) * size
+    h = min(max(w * (0.75 + 0.5 * rng.random()), 0.18 * size), 0.5 * size)
+    cx = w / 2 + (size - w) * rng.random()
+    cy = h / 2 + (size - h) * rng.random()
+    colour = ground
+    while contrast(colour, ground) < MIN_CONTRAST:
+        colour = 255 * rng.random(3)
+    mask = inside_shape(CLASSES[label], (x + 0.5 - cx) / (w / 2), (y + 0.5 - cy) / (h / 2))
+    return Shape(label, (cx / size, cy / size, w / size, h / size), colour, mask)
+
+
+def hides_too_much(covered: np.ndarray, shapes: Sequence[Shape]) -> bool:
+    """Whether one of the earlier shapes would be out of sight for more than its allowed part.
+
+    Args:
+        covered: for each pixel the index of the shape that is seen there [size, size].
+        shapes: the earlier shapes.
+    """
+    return any(
+        (covered == i).sum() < MIN_VISIBLE * shape.mask.sum() for i, shape in enumerate(shapes)
+    )
+
+
 class Scenes(Dataset):
     """Deterministic scenes with 1 to 5 objects.
 
@@ -115,39 +168,29 @@ class Scenes(Dataset):
         if not 0 <= index < self.count:
             raise IndexError(f"index: expected 0..{self.count - 1}, found {index}")
         rng = np.random.default_rng([self.seed, SPLITS[self.split], index])
-        size = self.size
-        y, x = np.mgrid[:size, :size]
+        y, x = np.mgrid[: self.size, : self.size]
         ground = 40 + 176 * rng.random(3)
         picture = texture(rng, ground, x, y)
-        owner = np.full((size, size), -1)
-        labels, boxes, areas, colours = [], [], [], []
+        shapes: list[Shape] = []
+        owner = np.full((self.size, self.size), -1)  # of each pixel: the index of its shape
         wanted = rng.integers(1, self.max_objects + 1)
         for _ in range(ATTEMPTS):
-            if len(labels) == wanted:
+            if len(shapes) == wanted:
                 break
-            label = int(rng.integers(len(CLASSES)))
-            w = (0.18 + 0.32 * rng.random()) * size
-            h = min(max(w * (0.75 + 0.5 * rng.random()), 0.18 * size), 0.5 * size)
-            cx = w / 2 + (size - w) * rng.random()
-            cy = h / 2 + (size - h) * rng.random()
-            colour = ground
-            while np.abs(colour - ground).sum() < MIN_CONTRAST:
-                colour = 255 * rng.random(3)
-            if any(np.abs(colour - other).sum() < MIN_CONTRAST / 2 for other in colours):
+            shape = random_shape(rng, ground, x, y)
+            if any(contrast(shape.colour, other.colour) < MIN_CONTRAST / 2 for other in shapes):
                 continue
-            mask = inside_shape(CLASSES[label], (x + 0.5 - cx) / (w / 2), (y + 0.5 - cy) / (h / 2))
-            covered = np.where(mask, len(labels), owner)
-            seen = [(covered == j).sum() for j in range(len(labels))]
-            if any(s < MIN_VISIBLE * a for s, a in zip(seen, areas, strict=True)):
-                continue  # it would hide too much of an earlier one
+            covered = np.where(shape.mask, len(shapes), owner)
+            if hides_too_much(covered, shapes):
+                continue
             owner = covered
-            picture = np.where(mask[..., None], texture(rng, colour, x, y), picture)
-            labels.append(label)
-            areas.append(mask.sum())
-            colours.append(colour)
-            boxes.append((cx / size, cy / size, w / size, h / size))
-        picture = picture + 16 * (rng.random((size, size, 3)) - 0.5)
-        return picture.clip(0, 255).astype(np.uint8), np.array(labels), np.array(boxes)
+            surface = texture(rng, shape.colour, x, y)
+            picture = np.where(shape.mask[..., None], surface, picture)
+            shapes.append(shape)
+        picture = picture + 16 * (rng.random(picture.shape) - 0.5)
+        labels = np.array([shape.label for shape in shapes])
+        boxes = np.array([shape.box for shape in shapes])
+        return picture.clip(0, 255).astype(np.uint8), labels, boxes
 
     def __getitem__(self, index: int) -> tuple[Tensor, dict[str, Tensor]]:
         if index not in self.drawn:

@@ -7,18 +7,23 @@ from ..step8_set_loss import Step8
 
 
 class SmallResNet(ResNet):
-    """A torchvision ResNet of one basic block a stage, with the last stage's stride left out.
+    """A torchvision ResNet of one basic block a stage, by default with the last stride left out.
 
     Args:
         widths: channels of the four stages.
+        strides: of the four stages, after a stem of stride 4.
     """
 
-    def __init__(self, widths: tuple[int, int, int, int] = (16, 32, 64, 128)):
+    def __init__(
+        self,
+        widths: tuple[int, int, int, int] = (16, 32, 64, 128),
+        strides: tuple[int, int, int, int] = (1, 2, 2, 1),
+    ):
         super().__init__(BasicBlock, [1, 1, 1, 1], num_classes=1)
         self.inplanes = widths[0]
         self.conv1 = nn.Conv2d(3, widths[0], 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(widths[0])
-        for i, (width, stride) in enumerate(zip(widths, (1, 2, 2, 1), strict=True), 1):
+        for i, (width, stride) in enumerate(zip(widths, strides, strict=True), 1):
             setattr(self, f"layer{i}", self._make_layer(BasicBlock, width, 1, stride))
         self.fc = nn.Linear(widths[-1], 1)
         for module in self.modules():
@@ -26,7 +31,7 @@ class SmallResNet(ResNet):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
 
-def small_detr(num_classes: int, **changes) -> Step8:
+def small_detr(num_classes: int, step: type[Step8] = Step8, **changes) -> Step8:
     """Step8 with a `SmallResNet`: 6x6 tokens for an image of 96x96, 12 queries, 2 decoder layers.
 
     The temperature of 20 suits a map of six cells; Step 3 shows what 10000 does on a short row.
@@ -42,4 +47,4 @@ def small_detr(num_classes: int, **changes) -> Step8:
         "dropout": 0.0,
         "temperature": 20.0,
     }
-    return Step8(num_classes=num_classes, **arguments | changes)
+    return step(num_classes=num_classes, **arguments | changes)

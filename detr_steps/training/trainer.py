@@ -79,6 +79,27 @@ def schedule(settings: Settings) -> Callable[[int], float]:
     return factor
 
 
+@dataclass
+class Stage:
+    """One of the two stages of a run: what is trained, by what, and for how long.
+
+    Args:
+        name: "pretrain" or "train".
+        steps: of the whole stage.
+        module: what is trained.
+        loss_of: module, images, padding mask and targets -> loss.
+        optimizer: of the module's parameters.
+        scheduler: of the optimizer's learning rates.
+    """
+
+    name: str
+    steps: int
+    module: nn.Module
+    loss_of: Callable[..., Tensor]
+    optimizer: torch.optim.Optimizer
+    scheduler: torch.optim.lr_scheduler.LRScheduler
+
+
 class Trainer:
     """Trains a Step8 on a data set; a run that was stopped goes on where its last checkpoint was.
 
@@ -118,18 +139,30 @@ class Trainer:
             # each process would normalise by its own share; PyTorch has this for GPUs only
             self.model.backbone = nn.SyncBatchNorm.convert_sync_batchnorm(self.model.backbone)
         if state is None or state["stage"] == "pretrain":
-            classifier = DenseClassifier(self.model)
-            optimizer = torch.optim.AdamW(
-                classifier.parameters(),
-                settings.pretrain_lr,
-                weight_decay=settings.weight_decay,
-                fused=True,
-            )
-            scheduler = torch.optim.lr_scheduler.OneCycleLR(
-                optimizer, settings.pretrain_lr, max(settings.pretrain_steps, 1)
-            )
-            self.stage("pretrain", classifier, optimizer, scheduler, self.dense_loss, state)
+            self.stage(self.pretrain_stage(), state)
             state = None
+        self.stage(self.train_stage(), state)
+        return self.model
+
+    def pretrain_stage(self) -> Stage:
+        """The dense warm start of the backbone."""
+        settings = self.settings
+        classifier = DenseClassifier(self.model)
+        optimizer = torch.optim.AdamW(
+            classifier.parameters(),
+            settings.pretrain_lr,
+            weight_decay=settings.weight_decay,
+            fused=True,
+        )
+        scheduler = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, settings.pretrain_lr, max(settings.pretrain_steps, 1)
+        )
+        steps = settings.pretrain_steps
+        return Stage("pretrain", steps, classifier, self.dense_loss, optimizer, scheduler)
+
+    def train_stage(self) -> Stage:
+        """The training of the whole model with DETR's set loss."""
+        settings = self.settings
         backbone = list(self.model.backbone.parameters())
         known = {id(p) for p in backbone}
         rest = [p for p in self.model.parameters() if id(p) not in known]
@@ -140,63 +173,78 @@ class Trainer:
             fused=True,
         )
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule(settings))
-        self.stage("train", self.model, optimizer, scheduler, self.set_loss, state)
-        return self.model
+        return Stage("train", settings.steps, self.model, self.set_loss, optimizer, scheduler)
 
-    def stage(self, name, module, optimizer, scheduler, loss_of, state) -> None:
-        """One stage: its steps, checkpoints, and the choice of the best weights."""
-        settings, accelerator = self.settings, self.accelerator
-        steps = settings.steps if name == "train" else settings.pretrain_steps
-        start = 0
-        if state is not None:
-            start = state["step"]
-            module.load_state_dict(state["module"])
-            optimizer.load_state_dict(state["optimizer"])
-            scheduler.load_state_dict(state["scheduler"])
-            self.history = state["history"]
-            if accelerator.scaler is not None:
-                accelerator.scaler.load_state_dict(state["scaler"])
-        wrapped, optimizer = accelerator.prepare(module, optimizer)
-        sampler = StepSampler(
-            len(self.dataset),
-            settings.batch_size,
-            start,
-            steps,
-            settings.seed + (name == "pretrain"),
-            accelerator.process_index,
-            accelerator.num_processes,
-        )
+    def stage(self, stage: Stage, state: dict | None) -> None:
+        """One stage: its steps, from the state of its last checkpoint if there is one."""
+        start = 0 if state is None else self.restore(stage, state)
+        wrapped, stage.optimizer = self.accelerator.prepare(stage.module, stage.optimizer)
+        sampler = self.make_sampler(stage, start)
         loader = DataLoader(self.dataset, batch_sampler=sampler, collate_fn=collate)
         for step, (images, mask, targets) in enumerate(loader, start):
             if mask is None:  # a data set of many sizes mirrors its images itself
                 images, targets = flip_some(images, targets, sampler.flips(step))
-            images = images.to(accelerator.device)
-            mask = None if mask is None else mask.to(accelerator.device)
-            with accelerator.autocast():
-                loss = loss_of(wrapped, images, mask, targets)
-            accelerator.backward(loss)
-            accelerator.clip_grad_norm_(wrapped.parameters(), settings.clip)
-            optimizer.step()
-            scheduler.step()
-            optimizer.zero_grad()
-            done = step + 1
-            self.report(name, done, steps, accelerator.reduce(loss.detach(), "mean").item())
-            last = done == steps
-            if name == "train" and (last or done % settings.evaluate_every == 0):
-                self.evaluate_and_keep(done)
-            if last or done % settings.save_every == 0:
-                self.save(name, done, module, optimizer, scheduler)
+            loss = self.update(stage, wrapped, images, mask, targets)
+            loss = self.accelerator.reduce(loss.detach(), "mean").item()
+            self.report(stage.name, step + 1, stage.steps, loss)
+            self.keep(stage, step + 1)
 
-    def save(self, name, done, module, optimizer, scheduler) -> None:
+    def restore(self, stage: Stage, state: dict) -> int:
+        """Brings a stage to where its checkpoint was; returns the steps that are done."""
+        stage.module.load_state_dict(state["module"])
+        stage.optimizer.load_state_dict(state["optimizer"])
+        stage.scheduler.load_state_dict(state["scheduler"])
+        self.history = state["history"]
+        if self.accelerator.scaler is not None:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
+        return state["step"]
+
+    def make_sampler(self, stage: Stage, start: int) -> StepSampler:
+        """The batches of a stage that this process sees, from the step `start` on."""
+        return StepSampler(
+            len(self.dataset),
+            self.settings.batch_size,
+            start,
+            stage.steps,
+            self.settings.seed + (stage.name == "pretrain"),
+            self.accelerator.process_index,
+            self.accelerator.num_processes,
+        )
+
+    def update(
+        self, stage: Stage, wrapped: nn.Module, images: Tensor, mask: Tensor | None, targets: list
+    ) -> Tensor:
+        """One step of the optimizer; returns the loss before it."""
+        accelerator = self.accelerator
+        images = images.to(accelerator.device)
+        mask = None if mask is None else mask.to(accelerator.device)
+        with accelerator.autocast():
+            loss = stage.loss_of(wrapped, images, mask, targets)
+        accelerator.backward(loss)
+        accelerator.clip_grad_norm_(wrapped.parameters(), self.settings.clip)
+        stage.optimizer.step()
+        stage.scheduler.step()
+        stage.optimizer.zero_grad()
+        return loss
+
+    def keep(self, stage: Stage, done: int) -> None:
+        """Where they are due after so many steps: evaluation, best weights, checkpoint."""
+        last = done == stage.steps
+        if stage.name == "train" and (last or done % self.settings.evaluate_every == 0):
+            self.evaluate_and_keep(done)
+        if last or done % self.settings.save_every == 0:
+            self.save(stage, done)
+
+    def save(self, stage: Stage, done: int) -> None:
         """Replaces the last checkpoint."""
         if self.folder and self.accelerator.is_main_process:
             scaler = self.accelerator.scaler  # of the loss, in fp16 alone
             state = {
-                "stage": name,
+                "stage": stage.name,
                 "step": done,
-                "module": module.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "scheduler": scheduler.state_dict(),
+                "module": stage.module.state_dict(),
+                "optimizer": stage.optimizer.state_dict(),
+                "scheduler": stage.scheduler.state_dict(),
                 "scaler": {} if scaler is None else scaler.state_dict(),
                 "history": self.history,
                 "settings": asdict(self.settings),
@@ -240,7 +288,7 @@ class Trainer:
         if self.last_batch is None:
             return {}
         outputs, targets = self.last_batch
-        terms = {name: term[-1] for name, term in self.model.loss_terms(outputs, targets).items()}
+        terms = self.model.loss_terms(outputs, targets)[-1]
         says = outputs["class_logits"].argmax(-1) == self.model.num_classes
         objects = sum(len(target["labels"]) for target in targets)
         shares = {"no_object": says.float().mean(), "empty": 1 - objects / says.numel()}

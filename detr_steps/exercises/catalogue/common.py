@@ -17,22 +17,22 @@ SIZES = {
     4: {"nhead": 2, "enc_layers": 2, "dim_feedforward": 20, "dropout": 0.1},
     5: {"dec_layers": 3},
 }
-EVALUATION = "the same twice in evaluation mode"
-TRAINING = "dropout acts in training mode"
+SAME_IN_EVALUATION = "the same twice in evaluation mode"
+DROPS_IN_TRAINING = "dropout acts in training mode"
 
-DROPOUT = (
+DROPOUT_MISTAKES = (
     Mistake(
         "dropout in evaluation mode",
-        "In evaluation mode two runs must give the same.",
-        "torch.nn.functional.dropout acts unless it is told otherwise; a module knows its mode.",
-        sign=EVALUATION,
+        "In evaluation mode two runs must give the same result.",
+        "nn.Dropout follows train() and eval(). nn.functional.dropout must be given the mode.",
+        sign=SAME_IN_EVALUATION,
         always=True,
     ),
     Mistake(
         "dropout left out",
-        "The constructor gets `dropout`. In training it should make a difference.",
+        "The constructor gets `dropout`. In training mode it should make a difference.",
         "What do the layers that PyTorch ships do with this argument?",
-        sign=TRAINING,
+        sign=DROPS_IN_TRAINING,
     ),
 )
 
@@ -80,8 +80,10 @@ def padded_images() -> tuple[Tensor, Tensor]:
     return (*images(), mask)
 
 
-def twice(model: nn.Module, *inputs, still: tuple[str, ...] = ("backbone",)) -> dict[str, bool]:
-    """Whether dropout acts, and only in training; modules in `still` stay in evaluation mode."""
+def run_twice(
+    model: nn.Module, *inputs, frozen: tuple[str, ...] = ("backbone",)
+) -> dict[str, bool]:
+    """Whether dropout acts, and only in training; modules in `frozen` stay in evaluation mode."""
 
     def alike() -> bool:
         with torch.no_grad():
@@ -90,11 +92,11 @@ def twice(model: nn.Module, *inputs, still: tuple[str, ...] = ("backbone",)) -> 
 
     evaluation = alike()
     model.train()
-    for name in still:  # so that nothing but the dropout of this step makes a difference
+    for name in frozen:  # so that nothing but the dropout of this step makes a difference
         model.get_submodule(name).eval()
-    return {EVALUATION: evaluation, TRAINING: not alike()}
+    return {SAME_IN_EVALUATION: evaluation, DROPS_IN_TRAINING: not alike()}
 
 
 FORWARD = Probe("two images 96x160", inputs=images, gradients=True)
 PADDED = Probe("two images with padding", inputs=padded_images)
-TWICE = Probe("the same images twice, with and without dropout", twice, images)
+TWICE = Probe("the same images twice, with and without dropout", run_twice, images)

@@ -2,51 +2,62 @@
 
 from dataclasses import replace
 from functools import partial
-from unittest.mock import patch
 
 from torch import nn
+from torch.nn.modules.module import register_module_module_registration_hook
 
 from ...step5_decoder import Step5
 from ...step6_auxiliary_outputs import Step6, TransformerDecoderWithIntermediates
 from ..observing import Probe
 from ..tasks import Mistake, Task
-from .common import DROPOUT, FORWARD, PADDED, TWICE, make_arguments, random, twice
+from .common import DROPOUT_MISTAKES, FORWARD, PADDED, TWICE, make_arguments, random, run_twice
 
-SELF = "self.self_attn(who, who, hidden, need_weights=False)"
-CROSS = "asks, where, mem, key_padding_mask=padding, need_weights=False"
-WHO = "who = hidden + query_pos"
-ASKS = "asks, where = hidden + query_pos, mem + mem_pos"
-NORM1 = "hidden = self.norm1(hidden + self.dropout1(told))"
+SELF_QUERY_KEY = "query = key = hidden + query_pos"
+SELF_VALUE = "value=hidden"
+CROSS_QUERY_KEY = "query, key = hidden + query_pos, mem + mem_pos"
+CROSS_VALUE = "value=mem"
+SELF_SUM = "hidden = self.norm1(hidden + self.dropout(attended))"
+SELF_ATTENTION = f"""\
+        {SELF_QUERY_KEY}
+        attended, _ = self.self_attn(query, key, {SELF_VALUE}, need_weights=False)
+        {SELF_SUM}
+"""
+CROSS_ATTENTION = f"""\
+        {CROSS_QUERY_KEY}
+        attended, _ = self.multihead_attn(
+            query, key, {CROSS_VALUE}, key_padding_mask=padding, need_weights=False
+        )
+        hidden = self.norm2(hidden + self.dropout(attended))
+"""
 READ = 'mem, mem_pos, query_pos = context["mem"], context["mem_pos"], context["query_pos"]'
-CALL = "return self.decoder(queries, query_pos, mem, mem_pos, token_padding(context))"
-LAYER = "hidden = layer(hidden, query_pos, mem, mem_pos, padding)"
-LAYERS = "TransformerDecoderLayer(d_model, **layer_args) for _ in range(num_layers)"
-LAST = "return self.norm(states[-1])"
-ONCE = "the decoder is built once"
+DECODED = "return self.decoder(queries, query_pos, mem, mem_pos, token_padding(context))"
+NEXT_LAYER = "hidden = layer(hidden, query_pos, mem, mem_pos, padding)"
+DECODER_LAYERS = (
+    "TransformerDecoderLayer(d_model, *layer_args, **layer_kwargs) for _ in range(num_layers)"
+)
+LAST_STATE = "return self.norm(states[-1])"
+BUILT_ONCE = "the decoder is built once"
 
-STILL = replace(TWICE, run=partial(twice, still=("backbone", "encoder")))
+DECODER_TWICE = replace(TWICE, run=partial(run_twice, frozen=("backbone", "encoder")))
 
 STEP5_MISTAKES = (
     Mistake(
         "positions on values",
-        "What should be handed on: what something is, or also where it is?",
+        "What should a value carry: what something is, or also where it is?",
         "In both attentions positions go to queries and keys; look at the cross-attention.",
-        ((CROSS, CROSS.replace("asks, where, mem", "asks, where, where")),),
+        ((CROSS_VALUE, "value=key"),),
     ),
     Mistake(
         "positions on values",
-        "What should be handed on: what something is, or also where it is?",
+        "What should a value carry: what something is, or also where it is?",
         "In both attentions positions go to queries and keys; look at the self-attention.",
-        ((SELF, SELF.replace("who, who, hidden", "who, who, who")),),
+        ((SELF_VALUE, "value=query"),),
     ),
     Mistake(
         "positions on values",
-        "What should be handed on: what something is, or also where it is?",
+        "What should a value carry: what something is, or also where it is?",
         "In both attentions positions go to queries and keys, and to nothing else.",
-        (
-            (CROSS, CROSS.replace("asks, where, mem", "asks, where, where")),
-            (SELF, SELF.replace("who, who, hidden", "who, who, who")),
-        ),
+        ((CROSS_VALUE, "value=key"), (SELF_VALUE, "value=query")),
     ),
     Mistake(
         "positions added to the memory again",
@@ -59,35 +70,38 @@ STEP5_MISTAKES = (
         "What makes two queries look at different places?",
         "query_pos goes to the queries and keys of the self-attention, and to the queries of the "
         "cross-attention.",
-        ((WHO, "who = hidden"), (ASKS, ASKS.replace("hidden + query_pos", "hidden"))),
+        (
+            (SELF_QUERY_KEY, "query = key = hidden"),
+            (CROSS_QUERY_KEY, "query, key = hidden, mem + mem_pos"),
+        ),
     ),
     Mistake(
         "query positions added once",
-        "How often do the queries hear where they should look?",
+        "How often are the query positions added, and to what?",
         "Every layer adds query_pos anew; the states themselves stay without.",
         (
-            (CALL, CALL.replace("(queries,", "(queries + query_pos,")),
-            (WHO, "who = hidden"),
-            (ASKS, ASKS.replace("hidden + query_pos", "hidden")),
+            (DECODED, DECODED.replace("(queries,", "(queries + query_pos,")),
+            (SELF_QUERY_KEY, "query = key = hidden"),
+            (CROSS_QUERY_KEY, "query, key = hidden, mem + mem_pos"),
         ),
     ),
     Mistake(
         "all positions added at the input",
-        "How often does a layer hear where things are, and what does it hand on?",
+        "How often are positions added, and do the values carry them?",
         "Every layer adds positions to queries and keys anew, and the values stay without. "
         "PyTorch's own decoder does neither.",
         (
-            (CALL, CALL.replace("(queries,", "(queries + query_pos,")),
-            (WHO, "who = hidden"),
-            (ASKS, ASKS.replace("hidden + query_pos", "hidden")),
-            (CROSS, CROSS.replace("asks, where, mem", "asks, where, where")),
+            (DECODED, DECODED.replace("(queries,", "(queries + query_pos,")),
+            (SELF_QUERY_KEY, "query = key = hidden"),
+            (CROSS_QUERY_KEY, "query, key = hidden, mem + mem_pos"),
+            (CROSS_VALUE, "value=key"),
         ),
     ),
     Mistake(
         "memory positions left out",
         "How does a query find a place in the image?",
-        "The keys of the cross-attention say where they are.",
-        ((ASKS, ASKS.replace("mem + mem_pos", "mem")),),
+        "The keys of the cross-attention get the positions of the memory.",
+        ((CROSS_QUERY_KEY, "query, key = hidden + query_pos, mem"),),
     ),
     Mistake(
         "map in place of the memory",
@@ -99,45 +113,29 @@ STEP5_MISTAKES = (
         "final norm left out",
         "Through what does the last state go before the heads read it?",
         "The decoder ends with a norm of its own.",
-        ((LAST, "return states[-1]"),),
+        ((LAST_STATE, "return states[-1]"),),
     ),
     Mistake(
         "final norm left out",
         "Which parameters are missing?",
         "The decoder ends with a norm of its own.",
-        ((LAST, "return states[-1]"), ("self.norm = nn.LayerNorm(d_model)", "pass")),
+        ((LAST_STATE, "return states[-1]"), ("self.norm = nn.LayerNorm(d_model)", "pass")),
     ),
     Mistake(
         "self-attention left out",
         "How do two queries agree on who takes an object?",
         "Before they look at the image, the queries talk to one another.",
-        ((NORM1, "hidden = self.norm1(hidden)"),),
+        ((SELF_SUM, "hidden = self.norm1(hidden)"),),
     ),
     Mistake(
         "cross-attention before self-attention",
         "What comes first in a layer?",
         "First the queries talk to one another, then they look at the image.",
-        (
-            (WHO, "who, where = hidden + query_pos, mem + mem_pos"),
-            (
-                f"told, _ = {SELF}",
-                f"told, _ = self.multihead_attn(who, {CROSS.removeprefix('asks, ')})",
-            ),
-            (NORM1, NORM1.replace("norm1", "norm2").replace("dropout1", "dropout2")),
-            (ASKS, "asks = hidden + query_pos"),
-            (
-                f"seen, _ = self.multihead_attn(\n            {CROSS}\n        )",
-                "seen, _ = self.self_attn(asks, asks, hidden, need_weights=False)",
-            ),
-            (
-                "hidden = self.norm2(hidden + self.dropout2(seen))",
-                "hidden = self.norm1(hidden + self.dropout1(seen))",
-            ),
-        ),
+        ((f"{SELF_ATTENTION}\n{CROSS_ATTENTION}", f"{CROSS_ATTENTION}\n{SELF_ATTENTION}"),),
     ),
     Mistake(
         "mask inverted",
-        "Which tokens are not listened to?",
+        "Which tokens should get no attention?",
         "For `key_padding_mask`, too, True means padding.",
         (
             (
@@ -149,32 +147,36 @@ STEP5_MISTAKES = (
     ),
     Mistake(
         "mask ignored",
-        "Are padded cells looked at?",
+        "How much attention should padded cells get?",
         "The context holds the mask of the map, where there is one.",
-        ((CALL, CALL.replace("token_padding(context)", "None")),),
+        ((DECODED, DECODED.replace("token_padding(context)", "None")),),
     ),
     Mistake(
         "one layer, used again",
         "How many decoder layers have parameters of their own?",
         "A list that holds the same module several times holds one module.",
-        ((LAYERS, "[TransformerDecoderLayer(d_model, **layer_args)] * num_layers"),),
+        (
+            (
+                DECODER_LAYERS,
+                "[TransformerDecoderLayer(d_model, *layer_args, **layer_kwargs)] * num_layers",
+            ),
+        ),
     ),
     Mistake(
         "every layer starts anew",
         "What does a layer get from the one before?",
         "The state goes through all layers, one after the other.",
         (
-            (LAYER, "state = layer(hidden, query_pos, mem, mem_pos, padding)"),
+            (NEXT_LAYER, "state = layer(hidden, query_pos, mem, mem_pos, padding)"),
             ("states.append(hidden)", "states.append(state)"),
         ),
     ),
-    *DROPOUT,
+    *DROPOUT_MISTAKES,
 )
 
 COLLECT = "return self.norm(torch.stack(states))"
 AUX = '"aux_outputs": aux_outputs}'
-SPLIT = "*aux_outputs, last = ("
-PREDICTIONS = "predictions = super().predict(hidden)"
+LAST_OF_ALL = "*aux_outputs, last = ["
 
 INTERMEDIATE_MISTAKES = (
     Mistake(
@@ -234,7 +236,7 @@ STEP6_MISTAKES = (
         "decoder built twice",
         "How many decoder layers are built, and how many are kept?",
         "The step before already builds a decoder. It has a hook for the class.",
-        sign=ONCE,
+        sign=BUILT_ONCE,
     ),
     Mistake(
         "auxiliary outputs detached",
@@ -275,7 +277,7 @@ STEP6_MISTAKES = (
         "prediction of the first layer",
         "Which layer's predictions are the model's own?",
         "The last one has seen the most.",
-        ((SPLIT, "last, *aux_outputs = ("),),
+        ((LAST_OF_ALL, "last, *aux_outputs = ["),),
     ),
     Mistake(
         "heads of its own for each layer",
@@ -305,17 +307,20 @@ STEP6_MISTAKES = (
 
 
 def built_once(build) -> dict[str, bool]:
-    """Whether no more decoder layers are built than are there."""
-    built, original = [], nn.TransformerDecoderLayer.__init__
+    """Whether no more attention layers are built than the model keeps."""
+    built = set()
 
-    def counted(self, *args, **kwargs):
-        built.append(self)
-        original(self, *args, **kwargs)
+    def note(parent, name, module):
+        if isinstance(module, nn.MultiheadAttention):
+            built.add(module)
 
-    with patch.object(nn.TransformerDecoderLayer, "__init__", counted):
+    hook = register_module_module_registration_hook(note)
+    try:
         model = build()
-    kept = [m for m in model.modules() if isinstance(m, nn.TransformerDecoderLayer)]
-    return {ONCE: len(built) <= len(kept)}
+    finally:
+        hook.remove()
+    kept = [module for module in model.modules() if isinstance(module, nn.MultiheadAttention)]
+    return {BUILT_ONCE: len(built) <= len(kept)}
 
 
 def states():
@@ -324,18 +329,12 @@ def states():
 
 
 TASKS = (
-    Task(Step5, (FORWARD, PADDED, STILL), STEP5_MISTAKES, make_arguments(5)),
+    Task(Step5, (FORWARD, PADDED, DECODER_TWICE), STEP5_MISTAKES, make_arguments(5)),
     Task(
         TransformerDecoderWithIntermediates,
         (Probe("7 queries that read 12 tokens", inputs=states, gradients=True),),
         INTERMEDIATE_MISTAKES,
-        lambda: {
-            "num_layers": 3,
-            "d_model": 24,
-            "nhead": 2,
-            "dim_feedforward": 20,
-            "batch_first": True,
-        },
+        lambda: {"num_layers": 3, "d_model": 24, "nhead": 2, "dim_feedforward": 20},
     ),
     Task(
         Step6,

@@ -2,19 +2,18 @@
 
 from ...step4_encoder import Step4
 from ..tasks import Mistake, Task
-from .common import DROPOUT, FORWARD, PADDED, TWICE, make_arguments
+from .common import DROPOUT_MISTAKES, FORWARD, PADDED, TWICE, make_arguments
 
-ATTEND = "self.self_attn(where, where, mem, key_padding_mask=padding, need_weights=False)"
-WHERE = "where = mem + mem_pos"
-NORM1 = "mem = self.norm1(mem + self.dropout1(seen))"
-THOUGHT = "thought = self.linear2(self.dropout(self.activation(self.linear1(mem))))"
-NORM2 = "return self.norm2(mem + self.dropout2(thought))"
-TOKENS = 'mem = context["features"].flatten(2).transpose(1, 2)'
-PLACES = 'mem_pos = context["pos_emb"].flatten(2).transpose(1, 2)'
-LAYER = "mem = layer(mem, mem_pos, padding)"
-LAYERS = "TransformerEncoderLayer(**self.layer_args) for _ in range(enc_layers)"
+QUERY_KEY = "query = key = tokens + positions"
+VALUE = "value=tokens"
+ATTENTION_SUM = "tokens = self.norm1(tokens + self.dropout(attended))"
+FEEDFORWARD = "hidden = self.dropout(F.relu(self.linear1(tokens)))"
+FEEDFORWARD_SUM = "return self.norm2(tokens + self.dropout(self.linear2(hidden)))"
+TOKENS = 'tokens = context["features"].flatten(2).transpose(1, 2)'
+POSITIONS = 'positions = context["pos_emb"].flatten(2).transpose(1, 2)'
+ENCODER_LAYERS = "TransformerEncoderLayer(*self.layer_args) for _ in range(enc_layers)"
 PADDING = "padding = token_padding(context)"
-RESULT = '"mem": mem, "mem_pos": mem_pos}'
+MEMORY = '"mem": tokens, "mem_pos": positions}'
 
 
 def swapped(line: str) -> str:
@@ -27,54 +26,54 @@ def reshaped(line: str) -> str:
     return line.replace(".flatten(2).transpose(1, 2)", ".reshape(len(images), -1, self.emb_dim)")
 
 
-MISTAKES = (
+STEP4_MISTAKES = (
     Mistake(
         "positions on values",
-        "What should a token hand on to the others: what it is, or also where it is?",
+        "What should a value carry: what a token is, or also where it is?",
         "Attention takes queries, keys and values. Two of the three get positions.",
-        ((ATTEND, ATTEND.replace("where, where, mem", "where, where, where")),),
+        ((VALUE, "value=query"),),
     ),
     Mistake(
         "positions left out",
         "Shuffle the cells of the map: does the encoder notice?",
         "Queries and keys should know where they are.",
-        ((WHERE, "where = mem"),),
+        ((QUERY_KEY, "query = key = tokens"),),
     ),
     Mistake(
         "positions added once",
-        "How often do the tokens hear where they are?",
+        "How often are positions added, and to what?",
         "Every layer adds the positions anew, to queries and keys; the tokens stay without.",
         (
             (
                 TOKENS,
                 TOKENS.replace('context["features"]', '(context["features"] + context["pos_emb"])'),
             ),
-            (WHERE, "where = mem"),
+            (QUERY_KEY, "query = key = tokens"),
         ),
     ),
     Mistake(
         "positions on queries alone",
-        "A query asks from somewhere. Does a key answer from somewhere?",
+        "A similarity compares a query with a key. Do both know where they are?",
         "Queries and keys both get positions.",
-        ((ATTEND, ATTEND.replace("where, where, mem", "where, mem, mem")),),
+        ((QUERY_KEY, "query, key = tokens + positions, tokens"),),
     ),
     Mistake(
         "positions on keys alone",
-        "A key answers from somewhere. Does a query ask from somewhere?",
+        "A similarity compares a query with a key. Do both know where they are?",
         "Queries and keys both get positions.",
-        ((ATTEND, ATTEND.replace("where, where, mem", "mem, where, mem")),),
+        ((QUERY_KEY, "query, key = tokens, tokens + positions"),),
     ),
     Mistake(
         "positions left in the memory",
         "Is `mem` still free of positions?",
         "The decoder adds mem_pos where it needs it.",
-        ((RESULT, RESULT.replace('"mem": mem,', '"mem": mem + mem_pos,')),),
+        ((MEMORY, '"mem": tokens + positions, "mem_pos": positions}'),),
     ),
     Mistake(
         "tokens column by column",
         "Which cell is token number 1?",
         "Row by row: the cell to the right of the first one comes next.",
-        ((TOKENS, swapped(TOKENS)), (PLACES, swapped(PLACES))),
+        ((TOKENS, swapped(TOKENS)), (POSITIONS, swapped(POSITIONS))),
     ),
     Mistake(
         "tokens and positions in different order",
@@ -87,63 +86,63 @@ MISTAKES = (
         "Take one token: are its D numbers from one cell?",
         "From [B, D, H', W'] to [B, H'W', D] numbers must change places; `view` and `reshape` "
         "leave them where they are.",
-        ((TOKENS, reshaped(TOKENS)), (PLACES, reshaped(PLACES))),
+        ((TOKENS, reshaped(TOKENS)), (POSITIONS, reshaped(POSITIONS))),
     ),
     Mistake(
         "mask inverted",
-        "Which tokens are not listened to?",
+        "Which tokens should get no attention?",
         "For `key_padding_mask`, too, True means padding.",
         ((PADDING, f"{PADDING}\n        padding = None if padding is None else ~padding"),),
     ),
     Mistake(
         "mask ignored",
-        "Are padded cells listened to?",
+        "How much attention should padded cells get?",
         "The context holds the mask of the map, where there is one.",
         ((PADDING, "padding = None"),),
     ),
     Mistake(
         "batch and tokens swapped",
-        "Who attends to whom: the cells of an image, or the images of a batch?",
-        "PyTorch's attention expects the batch second, unless it is told.",
-        (('"batch_first": True', '"batch_first": False'), (PADDING, "padding = None")),
+        "What attends to what: the cells of an image, or the images of a batch?",
+        "PyTorch's attention expects the tokens first and the batch second, by default.",
+        (("batch_first=True", "batch_first=False"), (PADDING, "padding = None")),
     ),
     Mistake(
         "one layer, used again",
         "How many encoder layers have parameters of their own?",
         "A list that holds the same module several times holds one module.",
-        ((LAYERS, "[TransformerEncoderLayer(**self.layer_args)] * enc_layers"),),
+        ((ENCODER_LAYERS, "[TransformerEncoderLayer(*self.layer_args)] * enc_layers"),),
     ),
     Mistake(
         "norm before in place of after",
         "Where does DETR normalise: before attention, or after the sum?",
         "Post-norm, as in the first transformer: norm(x + f(x)).",
         (
-            (WHERE, "normed = self.norm1(mem)\n        where = normed + mem_pos"),
-            (ATTEND, ATTEND.replace("where, where, mem", "where, where, normed")),
-            (NORM1, "mem = mem + self.dropout1(seen)"),
-            (THOUGHT, THOUGHT.replace("self.linear1(mem)", "self.linear1(self.norm2(mem))")),
-            (NORM2, "return mem + self.dropout2(thought)"),
+            (QUERY_KEY, "normed = self.norm1(tokens)\n        query = key = normed + positions"),
+            (VALUE, "value=normed"),
+            (ATTENTION_SUM, "tokens = tokens + self.dropout(attended)"),
+            (FEEDFORWARD, FEEDFORWARD.replace("(tokens)", "(self.norm2(tokens))")),
+            (FEEDFORWARD_SUM, "return tokens + self.dropout(self.linear2(hidden))"),
         ),
     ),
     Mistake(
         "residual left out",
         "What is left of a token after attention?",
         "Each part of a layer adds to what was there.",
-        ((NORM1, "mem = self.norm1(self.dropout1(seen))"),),
+        ((ATTENTION_SUM, "tokens = self.norm1(self.dropout(attended))"),),
     ),
     Mistake(
         "residual left out",
         "What is left of a token after the feed-forward network?",
         "Each part of a layer adds to what was there.",
-        ((NORM2, "return self.norm2(self.dropout2(thought))"),),
+        ((FEEDFORWARD_SUM, "return self.norm2(self.dropout(self.linear2(hidden)))"),),
     ),
     Mistake(
         "feed-forward without ReLU",
         "What are two linear layers in a row, with nothing between them?",
         "They are one linear layer.",
-        ((THOUGHT, THOUGHT.replace("self.activation(self.linear1(mem))", "self.linear1(mem)")),),
+        ((FEEDFORWARD, "hidden = self.dropout(self.linear1(tokens))"),),
     ),
-    *DROPOUT,
+    *DROPOUT_MISTAKES,
 )
 
-TASKS = (Task(Step4, (FORWARD, PADDED, TWICE), MISTAKES, make_arguments(4)),)
+TASKS = (Task(Step4, (FORWARD, PADDED, TWICE), STEP4_MISTAKES, make_arguments(4)),)

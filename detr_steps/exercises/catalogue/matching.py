@@ -1,51 +1,54 @@
 """Step 7: matching."""
 
-from unittest.mock import patch
-
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from ...step7_hungarian_matching import Step7
 from ..observing import Probe
 from ..tasks import Mistake, Task
 from .boxes import made_boxes
-from .common import is_refused, make_arguments, random
+from .common import arguments, is_refused, random
 
 PROB = "prob = class_logits.softmax(-1)"
-COLUMNS = "columns = labels.clamp(0, self.num_classes)[:, None]"
-L1 = "l1 = torch.cdist(bbox_pred, boxes.expand(len(bbox_pred), -1, -1, -1), p=1)"
-CORNERS = "corners = box_cxcywh_to_xyxy(bbox_pred), box_cxcywh_to_xyxy(boxes)"
-COST = "return self.cost_bbox * l1 - self.cost_class * prob - self.cost_giou * giou"
-SOLVE = "query, target = linear_sum_assignment(cost)"
+LABELS = "labels[None, :, None]"
+L1_COST = "l1 = torch.cdist(bbox_pred, boxes[None], p=1)"
+L1_COST_OF_CORNERS = """\
+corners, wanted = box_cxcywh_to_xyxy(bbox_pred), box_cxcywh_to_xyxy(boxes)
+        l1 = torch.cdist(corners, wanted[None], p=1)"""
+PAIR_GIOU = "return generalized_box_iou(box_cxcywh_to_xyxy(boxes1), box_cxcywh_to_xyxy(boxes2))"
+COST = "return -self.cost_class * prob + self.cost_bbox * l1 - self.cost_giou * giou"
+SOLVE = "query, target = linear_sum_assignment(cost.numpy())"
 PAIR = "return torch.from_numpy(query), torch.from_numpy(target)"
-ONE_COPY = "the number of copies to the host does not grow with images and layers"
-REFUSED = "wrong targets are refused"
-GREEDY = """cost, query, target = cost.copy(), [], []
+ONE_LAYER = {"enc_layers": 0, "dec_layers": 1}  # the network is not run here
+ONE_COPY = "the number of copies to the CPU does not grow with images and layers"
+TARGETS_REFUSED = "wrong targets are refused"
+GREEDY = """\
+cost, query = cost.clone(), torch.zeros(cost.shape[1], dtype=torch.int64)
         for j in range(cost.shape[1]):
-            query.append(int(cost[:, j].argmin()))
-            target.append(j)
-            cost[query[-1]] = np.inf
-        query, target = np.array(query, dtype=np.int64), np.array(target, dtype=np.int64)"""
+            query[j] = cost[:, j].argmin()
+            cost[query[j]] = torch.inf
+        query, target = query.numpy(), torch.arange(cost.shape[1]).numpy()"""
 
 COPIES = Mistake(
     "a copy for each image and layer",
-    "How often do numbers travel to the CPU?",
-    "On a GPU each such trip waits for all that was asked before. One trip can carry everything.",
+    "How often are numbers copied to the CPU?",
+    "On a GPU each copy waits for all work before it. One copy can hold the costs of all.",
     sign=ONE_COPY,
 )
 ACCEPTED = Mistake(
     "bad targets accepted",
     "Try a label that equals num_classes, or boxes in pixels.",
-    "`detr_steps.inputs` has checks of targets: `check_targets`, `check_target_values`.",
-    sign=REFUSED,
+    "`detr_steps.inputs` has a check of targets, values included: `check_targets`.",
+    sign=TARGETS_REFUSED,
 )
 
-MISTAKES = (
+STEP7_MISTAKES = (
     Mistake(
         "class probability raises the cost",
         "Is a query that is sure of the right class cheap or dear?",
         "What is good lowers the cost: mind the sign.",
-        ((COST, COST.replace("- self.cost_class", "+ self.cost_class")),),
+        ((COST, COST.replace("-self.cost_class", "self.cost_class")),),
     ),
     Mistake(
         "GIoU raises the cost",
@@ -57,13 +60,13 @@ MISTAKES = (
         "distance lowers the cost",
         "Is a box far away cheap or dear?",
         "What is bad raises the cost: mind the sign.",
-        ((COST, COST.replace("self.cost_bbox * l1", "-self.cost_bbox * l1")),),
+        ((COST, COST.replace("+ self.cost_bbox", "- self.cost_bbox")),),
     ),
     Mistake(
         "maximised in place of minimised",
         "Which assignment is wanted: the dearest or the cheapest?",
         "All signs turned, or `maximize=True`, comes to the same.",
-        ((SOLVE, SOLVE.replace("(cost)", "(cost, maximize=True)")),),
+        ((SOLVE, SOLVE.replace("numpy()", "numpy(), maximize=True")),),
     ),
     Mistake(
         "softmax over the wrong axis",
@@ -104,26 +107,19 @@ MISTAKES = (
         "class index off by one",
         "In which column of the logits does class 0 stand?",
         "In column 0. 'No object' is the last one.",
-        ((COLUMNS, "columns = (labels + 1).clamp(0, self.num_classes)[:, None]"),),
+        ((LABELS, "(labels + 1)[None, :, None]"),),
     ),
     Mistake(
         "L1 of corners",
         "In which form are boxes subtracted?",
         "As they are predicted: (cx, cy, w, h).",
-        (
-            (
-                L1,
-                L1.replace(
-                    "bbox_pred, boxes.", "box_cxcywh_to_xyxy(bbox_pred), box_cxcywh_to_xyxy(boxes)."
-                ),
-            ),
-        ),
+        ((L1_COST, L1_COST_OF_CORNERS),),
     ),
     Mistake(
         "L2 in place of L1",
         "Which distance is it?",
         "The sum of the four absolute differences.",
-        ((L1, L1.replace("p=1", "p=2")),),
+        ((L1_COST, L1_COST.replace("p=1", "p=2")),),
     ),
     Mistake(
         "mean over the coordinates in place of the sum",
@@ -135,7 +131,7 @@ MISTAKES = (
         "GIoU of centres and sizes",
         "In which form does GIoU take boxes?",
         "As corners.",
-        ((CORNERS, "corners = bbox_pred, boxes"),),
+        ((PAIR_GIOU, "return generalized_box_iou(boxes1, boxes2)"),),
     ),
     Mistake(
         "weights left out",
@@ -153,7 +149,7 @@ MISTAKES = (
         "GIoU left out",
         "Is a small error of a small box as bad as of a large one?",
         "The cost has three shares.",
-        ((COST, "return self.cost_bbox * l1 - self.cost_class * prob"),),
+        ((COST, "return -self.cost_class * prob + self.cost_bbox * l1"),),
     ),
     Mistake(
         "L1 left out",
@@ -178,7 +174,7 @@ MISTAKES = (
 )
 
 
-def predictions(batch: int = 12, layers: int = 1) -> dict:
+def made_predictions(batch: int = 12, layers: int = 1) -> dict:
     """Random predictions of `layers` layers: the last one's, and the others' as `aux_outputs`."""
     made = [
         {
@@ -190,7 +186,7 @@ def predictions(batch: int = 12, layers: int = 1) -> dict:
     return {**made[-1], "aux_outputs": made[:-1]}
 
 
-def targets(*sizes: int) -> list[dict[str, Tensor]]:
+def made_targets(*sizes: int) -> list[dict[str, Tensor]]:
     """Random objects, so many in each image; several share a place or a class."""
     return [
         {
@@ -203,12 +199,12 @@ def targets(*sizes: int) -> list[dict[str, Tensor]]:
 
 def many_images() -> tuple[dict, list]:
     """Twelve images with up to six objects."""
-    return predictions(), targets(3, 5, 1, 6, 4, 2, 5, 6, 3, 4, 6, 5)
+    return made_predictions(), made_targets(3, 5, 1, 6, 4, 2, 5, 6, 3, 4, 6, 5)
 
 
 def some_images() -> tuple[dict, list]:
     """One without any object, one with as many objects as queries."""
-    return predictions(3), targets(0, 7, 2)
+    return made_predictions(3), made_targets(0, 7, 2)
 
 
 def pairs(model, outputs, targets) -> list:
@@ -226,7 +222,7 @@ def pairs(model, outputs, targets) -> list:
     ]
 
 
-def refusals(work) -> dict[str, bool]:
+def refuses_targets(work) -> dict[str, bool]:
     """Whether `work(outputs, targets)` refuses targets that are wrong."""
     wrong = (
         {"labels": torch.tensor([5, 1])},
@@ -234,31 +230,39 @@ def refusals(work) -> dict[str, bool]:
         {"boxes": torch.full((2, 4), torch.nan)},
         {"boxes": made_boxes(3)},
     )
-    return {
-        REFUSED: all(
-            is_refused(
-                "targets", work, predictions(2), [*targets(1), {**targets(1, 2)[1], **changes}]
-            )
-            for changes in wrong
-        )
-    }
+    batches = [[*made_targets(1), {**made_targets(1, 2)[1], **changes}] for changes in wrong]
+    refused = all(is_refused("targets", work, made_predictions(2), batch) for batch in batches)
+    return {TARGETS_REFUSED: refused}
+
+
+class CopiesToCpu(TorchFunctionMode):
+    """Collects the tensors that are copied to the CPU while it is entered."""
+
+    def __init__(self):
+        super().__init__()
+        self.copied: list[Tensor] = []
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        """Runs a function of tensors, and notes it if it is `.cpu()` or `.to("cpu")`."""
+        kwargs = kwargs or {}
+        device = args[1] if len(args) > 1 else kwargs.get("device")
+        by_name = isinstance(device, str) and device == "cpu"  # not to wherever the others are
+        if function is Tensor.cpu or (function is Tensor.to and by_name):
+            self.copied.append(args[0])
+        return function(*args, **kwargs)
 
 
 def count_copies(work, *sizes: tuple[int, int]) -> dict[str, bool]:
     """Whether `work` copies as often for few images and layers as for many."""
-    counts = []
+    counts = set()
     for batch, layers in sizes:
-        original, calls = Tensor.cpu, []
-
-        def counted(self, *args, original=original, calls=calls, **kwargs):
-            calls.append(self)
-            return original(self, *args, **kwargs)
-
-        inputs = predictions(batch, layers), targets(*[2] * batch)
-        with patch.object(Tensor, "cpu", counted):
-            work(*inputs)
-        counts.append(len(calls))
-    return {ONE_COPY: len(set(counts)) == 1}
+        outputs, objects = made_predictions(batch, layers), made_targets(*[2] * batch)
+        on_cpu = {tensor.data_ptr() for target in objects for tensor in target.values()}
+        with CopiesToCpu() as copies:
+            work(outputs, objects)
+        # targets lie on the CPU as they come, so that `.cpu()` of a target copies nothing
+        counts.add(sum(tensor.data_ptr() not in on_cpu for tensor in copies.copied))
+    return {ONE_COPY: len(counts) == 1}
 
 
 TASKS = (
@@ -267,15 +271,16 @@ TASKS = (
         (
             Probe("twelve images with one to six objects", pairs, many_images),
             Probe("images with no object, 7 objects and 2", pairs, some_images),
-            Probe("targets that are wrong", lambda model: refusals(model.match)),
+            Probe("targets that are wrong", lambda model: refuses_targets(model.match)),
             Probe(
                 "how often numbers go to the CPU",
                 lambda model: count_copies(model.match, (1, 1), (3, 1)),
             ),
         ),
-        MISTAKES,
+        STEP7_MISTAKES,
         lambda: {
-            **make_arguments(5)(),
+            **arguments(5),
+            **ONE_LAYER,
             "cost_class": 1.5,
             "cost_bbox": 4.0,
             "cost_giou": 2.5,

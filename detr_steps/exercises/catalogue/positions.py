@@ -13,7 +13,7 @@ COUNT = "y, x = inside.cumsum(1), inside.cumsum(2)"
 WAVES = "waves = torch.stack((angles.sin(), angles.cos()), -1)"
 EXPONENT = "(4 * k / self.emb_dim)"
 DTYPE = "dtype = torch.promote_types(features.dtype, torch.float32)"
-CALL = 'self.position_embedding(context["features"], padding_mask)'
+EMBEDDED = 'self.position_embedding(context["features"], padding_mask)'
 QUERY_POS = "self.query_pos = nn.Parameter(torch.randn_like(self.queries))"
 
 
@@ -32,7 +32,7 @@ def padded_maps():
 EMBEDDING_MISTAKES = (
     Mistake(
         "x and y swapped",
-        "Which coordinate do the first half of the channels tell?",
+        "Which coordinate does the first half of the channels encode?",
         "DETR puts y first.",
         (("torch.stack((y, x), -1)", "torch.stack((x, y), -1)"),),
     ),
@@ -139,17 +139,17 @@ EMBEDDING_MISTAKES = (
     ),
 )
 
-STEP_MISTAKES = (
+STEP3_MISTAKES = (
     Mistake(
         "positions of pixels",
         "What gets a position: the pixels or the tokens?",
         "pos_emb has the size of the feature map.",
-        ((CALL, "self.position_embedding(images)"),),
+        ((EMBEDDED, "self.position_embedding(images)"),),
     ),
     Mistake(
         "query positions that do not learn",
         "Which parameters were added?",
-        "A tensor becomes a parameter of a module only if it is told so.",
+        "A tensor is a parameter of a module only inside of nn.Parameter.",
         ((QUERY_POS, "self.query_pos = torch.randn_like(self.queries).detach()"),),
     ),
     Mistake(
@@ -160,9 +160,9 @@ STEP_MISTAKES = (
     ),
     Mistake(
         "mask ignored",
-        "Do the positions know of the padding?",
-        "The mask also belongs into the position embedding.",
-        ((CALL, 'self.position_embedding(context["features"])'),),
+        "Do the positions take the padding into account?",
+        "The position embedding takes a mask as well.",
+        ((EMBEDDED, 'self.position_embedding(context["features"])'),),
     ),
     Mistake(
         "mask inverted",
@@ -192,7 +192,7 @@ STEP_MISTAKES = (
         "positions of the first image for all",
         "With padding every image has its own positions.",
         "pos_emb keeps the batch axis.",
-        ((CALL, f"{CALL}[:1]"),),
+        ((EMBEDDED, f"{EMBEDDED}[:1]"),),
     ),
     Mistake(
         "query positions for every image",
@@ -217,5 +217,5 @@ TASKS = (
         EMBEDDING_MISTAKES,
         lambda: {"emb_dim": 16, "temperature": 50.0},
     ),
-    Task(Step3, (FORWARD, PADDED), STEP_MISTAKES, make_arguments(3)),
+    Task(Step3, (FORWARD, PADDED), STEP3_MISTAKES, make_arguments(3)),
 )

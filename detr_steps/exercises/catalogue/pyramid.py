@@ -12,14 +12,15 @@ from ..tasks import Mistake, Task
 from .common import FORWARD, images, is_refused, make_arguments, random
 
 SILENT = "it is built without a warning"
-REFUSED = "images that are no floats [B, 3, H, W] are refused"
-RETURN = "return [conv(m) for conv, m in zip(self.output.values(), merged, strict=True)]"
+IMAGES_REFUSED = "images that are no floats [B, 3, H, W] are refused"
+PYRAMID_LEVELS = "return [conv(m) for conv, m in zip(self.output.values(), merged, strict=True)]"
 CONV = "nn.Conv2d(emb_dim, emb_dim, 3, padding=1)"
 OUTPUT = f'output = {{f"p{{i}}": {CONV} for i in in_channels}}'
 ADD = 'merged[i] = merged[i] + F.interpolate(merged[i + 1], size=size, mode="nearest")'
-LOOP = "for i in reversed(range(len(merged) - 1)):"
+TOP_DOWN = "for i in reversed(range(len(merged) - 1)):"
 CHECKED = "check_images(images)\n        return super().forward(images)"
-BUILD = "self.fpn = FPN({level: self._channels(level) for level in self.levels}, emb_dim)"
+BACKBONE = "self.backbone = build_backbone(pretrained=pretrained, **backbone_args)"
+PYRAMID = "self.fpn = FPN(in_channels, emb_dim)"
 
 
 def levels(*sizes: tuple[int, int]) -> list[Tensor]:
@@ -46,10 +47,10 @@ def built_silently(build) -> dict:
     return {SILENT: not caught}
 
 
-def refusals(model) -> dict:
+def refuses_images(model) -> dict:
     """Whether bytes, and an image without a batch axis, end in an error that names `images`."""
     wrong = torch.zeros(2, 3, 64, 64, dtype=torch.uint8), torch.zeros(3, 64, 64)
-    return {REFUSED: all(is_refused("images", model, bad) for bad in wrong)}
+    return {IMAGES_REFUSED: all(is_refused("images", model, bad) for bad in wrong)}
 
 
 FPN_MISTAKES = (
@@ -62,15 +63,15 @@ FPN_MISTAKES = (
     Mistake(
         "neighbour alone added",
         "How does what P5 knows get down to P2?",
-        "What a level hands down must hold what it was handed itself. In which order do they go?",
-        ((LOOP, "for i in range(len(merged) - 1):"),),
+        "What a level adds to the next finer one must include what it got itself. In which order?",
+        ((TOP_DOWN, "for i in range(len(merged) - 1):"),),
     ),
     Mistake(
         "bottom-up in place of top-down",
         "Which level knows what there is, and which one where it is?",
         "The coarse maps are enlarged; the fine ones are never made smaller.",
         (
-            (LOOP, "for i in range(len(merged) - 1):"),
+            (TOP_DOWN, "for i in range(len(merged) - 1):"),
             ("size = merged[i].shape[-2:]", "size = merged[i + 1].shape[-2:]"),
             (
                 ADD,
@@ -87,7 +88,7 @@ FPN_MISTAKES = (
     Mistake(
         "doubled in place of fitted",
         "Try maps of 13, 7 and 4 rows: twice 7 is not 13.",
-        "Interpolation can be told a factor or a size.",
+        "Interpolation takes either a factor or a size.",
         (("size=size", "scale_factor=2"),),
     ),
     Mistake(
@@ -95,8 +96,8 @@ FPN_MISTAKES = (
         "In which order do the sum and the 3x3 convolution come?",
         "The 3x3 convolution is there to smooth what the sum has made.",
         (
-            (LOOP, f"merged = {RETURN.removeprefix('return ')}\n        {LOOP}"),
-            (RETURN, "return merged"),
+            (TOP_DOWN, f"merged = {PYRAMID_LEVELS.removeprefix('return ')}\n        {TOP_DOWN}"),
+            (PYRAMID_LEVELS, "return merged"),
         ),
     ),
     Mistake(
@@ -109,7 +110,7 @@ FPN_MISTAKES = (
         "3x3 left out",
         "Something is missing after the sum.",
         "Section 3 of the paper puts one more convolution on every merged map.",
-        ((OUTPUT, "output = {}"), (RETURN, "return merged")),
+        ((OUTPUT, "output = {}"), (PYRAMID_LEVELS, "return merged")),
     ),
     Mistake(
         "one 3x3 convolution for all levels",
@@ -126,7 +127,7 @@ FPN_MISTAKES = (
         "levels in reverse order",
         "Which level should come first?",
         "What goes in finest first comes out finest first.",
-        ((RETURN, f"{RETURN}[::-1]"),),
+        ((PYRAMID_LEVELS, f"{PYRAMID_LEVELS}[::-1]"),),
     ),
     Mistake(
         "width fixed at 256",
@@ -150,19 +151,19 @@ BACKBONE_MISTAKES = (
         "width fixed at 256",
         "What does the pyramid do with emb_dim?",
         "Follow emb_dim from this constructor to the one of FPN.",
-        ((BUILD, BUILD.replace(", emb_dim)", ")")),),
+        ((PYRAMID, "self.fpn = FPN(in_channels)"),),
     ),
     Mistake(
         "classifier kept",
         "Which parts of a ResNet are there for ImageNet's 1000 classes alone?",
         "Parameters were added: the last layers of a ResNet make no map.",
-        ((BUILD, f"{BUILD}\n        self.classifier = backbone.fc"),),
+        ((PYRAMID, f"{PYRAMID}\n        self.fc = nn.Linear(in_channels[5], 1000)"),),
     ),
     Mistake(
         "max pooling left out",
         "The maps are twice as large as they should be.",
         "Between the first convolution and the first stage something halves the map.",
-        (('if name not in ("avgpool", "fc")]', 'if name not in ("maxpool", "avgpool", "fc")]'),),
+        ((BACKBONE, f"{BACKBONE}\n        self.backbone.maxpool = nn.Identity()"),),
     ),
     Mistake(
         "pyramid left out",
@@ -182,7 +183,7 @@ STEP0_MISTAKES = (
         "bad images accepted",
         "What happens with bytes in place of floats, or with one image without a batch axis?",
         "`detr_steps.inputs` has a check for this, with a message that helps.",
-        sign=REFUSED,
+        sign=IMAGES_REFUSED,
     ),
     Mistake(
         "one level in place of all",
@@ -307,7 +308,7 @@ TASKS = (
     ),
     Task(
         Step0,
-        (Probe("two images 96x160", inputs=images), Probe("images that are wrong", refusals)),
+        (Probe("two images 96x160", inputs=images), Probe("images that are wrong", refuses_images)),
         STEP0_MISTAKES,
         make_arguments(1),
     ),

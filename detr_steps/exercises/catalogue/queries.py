@@ -5,8 +5,8 @@ from ..observing import Probe
 from ..tasks import Mistake, Task
 from .common import FORWARD, make_arguments
 
-QUERIES = "self.queries = nn.Parameter(torch.randn(num_queries, self.emb_dim))"
-BOXES = "self.bbox_head(hidden).sigmoid()"
+CONTENT_QUERIES = "self.queries = nn.Parameter(torch.randn(num_queries, self.emb_dim))"
+BBOX_PRED = "self.bbox_head(hidden).sigmoid()"
 LOGITS = "self.class_head(hidden)"
 DECODE = 'return self.queries.expand(len(context["features"]), -1, -1)'
 HIDDEN_LAYERS = """            nn.Linear(self.emb_dim, self.emb_dim),
@@ -14,17 +14,17 @@ HIDDEN_LAYERS = """            nn.Linear(self.emb_dim, self.emb_dim),
             nn.Linear(self.emb_dim, self.emb_dim),
             nn.ReLU(),
 """
-CORNERS = (
+PREDICTED_CORNERS = (
     "(lambda b: torch.cat((b[..., :2] - b[..., 2:] / 2, b[..., :2] + b[..., 2:] / 2), -1))"
-    f"({BOXES})"
+    f"({BBOX_PRED})"
 )
 
-MISTAKES = (
+STEP2_MISTAKES = (
     Mistake(
         "sigmoid forgotten",
         "In which range should the boxes lie?",
         "Boxes are fractions of the image, in 0..1. A linear layer knows nothing of that.",
-        ((BOXES, "self.bbox_head(hidden)"),),
+        ((BBOX_PRED, "self.bbox_head(hidden)"),),
     ),
     Mistake(
         "class head without no object",
@@ -48,25 +48,25 @@ MISTAKES = (
         "corners in place of centre and size",
         "What do the four numbers of a box mean here?",
         "DETR predicts (cx, cy, w, h); corners are made when GIoU needs them.",
-        ((BOXES, CORNERS),),
+        ((BBOX_PRED, PREDICTED_CORNERS),),
     ),
     Mistake(
         "width and height before the centre",
         "In which order do the four numbers of a box come?",
         "The centre comes first.",
-        ((BOXES, f"{BOXES}.roll(2, -1)"),),
+        ((BBOX_PRED, f"{BBOX_PRED}.roll(2, -1)"),),
     ),
     Mistake(
         "queries that do not learn",
         "Which parameters does the model have?",
-        "A tensor becomes a parameter of a module only if it is told so.",
-        ((QUERIES, QUERIES.replace("nn.Parameter(", "(")),),
+        "A tensor is a parameter of a module only inside of nn.Parameter.",
+        ((CONTENT_QUERIES, CONTENT_QUERIES.replace("nn.Parameter(", "(")),),
     ),
     Mistake(
         "one query for all",
         "How many queries are there?",
         "Queries that are all the same find the same object.",
-        ((QUERIES, QUERIES.replace("num_queries,", "1,")),),
+        ((CONTENT_QUERIES, CONTENT_QUERIES.replace("num_queries,", "1,")),),
     ),
     Mistake(
         "batch axis left out",
@@ -101,7 +101,7 @@ MISTAKES = (
     Mistake(
         "cells in place of queries",
         "How many predictions are there for an image?",
-        "N predictions, however large the map is. Who is asked?",
+        "There are N predictions, one for each query, however large the map is.",
         ((DECODE, 'return context["features"].flatten(2).mT'),),
     ),
     Mistake(
@@ -119,5 +119,10 @@ def attributes(model) -> dict[str, int]:
 
 
 TASKS = (
-    Task(Step2, (FORWARD, Probe("its number of classes", attributes)), MISTAKES, make_arguments(2)),
+    Task(
+        Step2,
+        (FORWARD, Probe("its number of classes", attributes)),
+        STEP2_MISTAKES,
+        make_arguments(2),
+    ),
 )

@@ -1,0 +1,111 @@
+"""The commands that run notebooks, draw pictures and measure; others have tests of their own."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from cli import accepted, refused
+from PIL import Image
+from typer.testing import CliRunner
+
+import benchmarks.__main__
+import experiments.ablations
+from detr_steps.commands import app
+from detr_steps.notebook.results import ABLATIONS
+
+HEAVY = ("IPython", "matplotlib", "nbformat", "transformers", "experiments", "benchmarks")
+
+
+def test_the_start_is_light():
+    loaded = f"import sys, detr_steps.commands; print({{*sys.modules}} & {{*{HEAVY}}})"
+    result = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True)
+    assert result.stdout.strip() == "set()", result.stderr
+
+
+def write_notebook(path, *sources):
+    cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+    return path
+
+
+def test_notebooks_are_run_and_written_as_pages(tmp_path):
+    path = write_notebook(tmp_path / "Step1_small.ipynb", "1 + 1", "print('Step 1: a\\nother')")
+    (tmp_path / "terms.md").write_text("[lesson](Step1_small.ipynb)")
+    before, out = path.read_bytes(), tmp_path / "pages"
+    printed = accepted("run", path, "--out", out).splitlines()
+    assert printed[:2] == ["[1/1] Step1_small  cell 2 of 2", "    Step 1: a"]
+    assert len(printed) == 3 and printed[2].startswith("1 notebooks in ")
+    assert printed[2].endswith(f" s; the pages are in {out}/")
+    assert "other" in (out / "Step1_small.html").read_text("utf-8")
+    assert 'href="Step1_small.html"' in (out / "terms.html").read_text("utf-8")
+    assert path.read_bytes() == before
+
+
+def test_outputs_are_saved_up_to_the_notebook_that_fails(tmp_path):
+    good = write_notebook(tmp_path / "Step1_small.ipynb", "1 + 1")
+    bad = write_notebook(tmp_path / "Step2_small.ipynb", "1 / 0")
+    command = ["run", str(good), str(bad), "--save", "--out", str(tmp_path / "pages")]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 1 and "ZeroDivisionError" in str(result.exception)
+    (output,) = nbformat.read(good, as_version=4).cells[0].outputs
+    assert output.data == {"text/plain": "2"}
+
+
+@pytest.mark.parametrize("command", ["run", "course"])
+def test_a_folder_without_notebooks_is_refused(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "no notebooks found: run this in the project's folder" in refused(command)
+
+
+def test_a_notebook_that_is_not_there_is_refused(tmp_path):
+    assert "none.ipynb" in refused("run", tmp_path / "none.ipynb", "--out", tmp_path)
+
+
+@pytest.mark.parametrize(("command", "size"), [("overview", (1300, 390)), ("gallery", (1200, 440))])
+def test_pictures_are_drawn_into_files(command, size, tmp_path):
+    accepted(command, tmp_path / "picture.png")
+    with Image.open(tmp_path / "picture.png") as picture:
+        assert picture.size == size
+    assert "picture.png" in refused(command, tmp_path / "none" / "picture.png")
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """The arguments of the studies, which are not carried out."""
+    found = []
+    monkeypatch.setattr(experiments.ablations, "run", lambda *args: found.append(args))
+    monkeypatch.setattr(benchmarks.__main__, "main", lambda *args: found.append(args))
+    return found
+
+
+def test_ablations_get_their_options(calls, tmp_path):
+    accepted("ablations")
+    options = ["--seeds=2", "--steps=3", "--pretrain-steps=4", "--scenes=5", "--jobs=6"]
+    accepted("ablations", "--out", tmp_path / "a.csv", *options)
+    assert calls == [(ABLATIONS, 5, 800, 300, 3000, 1), (tmp_path / "a.csv", 2, 3, 4, 5, 6)]
+
+
+def test_benchmarks_get_their_options(calls, tmp_path):
+    accepted("benchmarks")
+    accepted("benchmarks", "--out", tmp_path, "--pairs=2", "--only=loss", "--only=memory")
+    assert calls == [(benchmarks.__main__.HERE, 5, None), (tmp_path, 2, ["loss", "memory"])]
+
+
+def test_an_unknown_group_of_benchmarks_is_refused_with_the_known_ones():
+    printed = " ".join(refused("benchmarks", "--only", "speed", code=2).replace("│", "").split())
+    assert "expected one of inference, compiled, loss," in printed and "found speed" in printed
+
+
+@pytest.mark.parametrize(
+    ("command", "module"),
+    [("ablations", "experiments.ablations"), ("benchmarks", "benchmarks.__main__")],
+)
+def test_outside_of_a_checkout_the_studies_are_refused(command, module, monkeypatch):
+    folder = module.partition(".")[0]
+    for name in (folder, module):
+        monkeypatch.delitem(sys.modules, name)
+    elsewhere = [path for path in sys.path if not (Path(path) / folder).is_dir()]
+    monkeypatch.setattr(sys, "path", elsewhere)
+    assert f"{folder}/ not found: run this in a checkout of the project" in refused(command)
