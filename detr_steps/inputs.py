@@ -165,7 +165,7 @@ def check_targets(
         if len(target["labels"]) > num_queries:
             expected = f"at most {num_queries} objects, one for each query"
             raise mismatch(ValueError, f"targets[{i}]", expected, len(target["labels"]))
-        check_target_values(target, num_classes, f"targets[{i}]")
+    check_target_values(targets, num_classes)
 
 
 def check_target_shapes(target: Mapping[str, Tensor], name: str) -> None:
@@ -189,17 +189,20 @@ def check_target_shapes(target: Mapping[str, Tensor], name: str) -> None:
         raise mismatch(ValueError, f"{name}['boxes']", expected, kind(boxes))
 
 
-def check_target_values(target: Mapping[str, Tensor], num_classes: int, name: str) -> None:
-    """The labels [M] lie in 0..C-1, and the boxes [M, 4] are (cx, cy, w, h) in 0..1."""
-    labels, boxes = target["labels"], target["boxes"]
-    for j in ((labels < 0) | (labels >= num_classes)).nonzero().flatten().tolist():
-        found = f"{labels[j]}" + (" ('no object')" if labels[j] == num_classes else "")
+def check_target_values(targets: Sequence[Mapping[str, Tensor]], num_classes: int) -> None:
+    """All labels lie in 0..C-1, and all boxes are (cx, cy, w, h) in 0..1."""
+    labels = torch.cat([target["labels"] for target in targets])  # [K]: of all images
+    boxes = torch.cat([target["boxes"] for target in targets])  # [K, 4]
+    places = [(i, j) for i, target in enumerate(targets) for j in range(len(target["labels"]))]
+    for k in ((labels < 0) | (labels >= num_classes)).nonzero().flatten().tolist():
+        i, j = places[k]
+        found = f"{labels[k]}" + (" ('no object')" if labels[k] == num_classes else "")
         expected = f"a class in 0..{num_classes - 1}"
-        raise mismatch(ValueError, f"{name}['labels'][{j}]", expected, found)
+        raise mismatch(ValueError, f"targets[{i}]['labels'][{j}]", expected, found)
     inside = (boxes >= -ROUNDING) & (boxes <= 1 + ROUNDING)  # False for NaN
-    for j in (~inside.all(-1)).nonzero().flatten().tolist():
-        found = [round(number, 4) for number in boxes[j].tolist()]
+    for k in (~inside.all(-1)).nonzero().flatten().tolist():
+        i, j = places[k]
+        found = [round(number, 4) for number in boxes[k].tolist()]
         pixels = " (pixels? divide by the image's width and height)" if max(found) > 2 else ""
-        raise mismatch(
-            ValueError, f"{name}['boxes'][{j}]", "(cx, cy, w, h) in 0..1", f"{found}{pixels}"
-        )
+        expected = "(cx, cy, w, h) in 0..1"
+        raise mismatch(ValueError, f"targets[{i}]['boxes'][{j}]", expected, f"{found}{pixels}")

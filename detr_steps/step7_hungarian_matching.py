@@ -19,8 +19,8 @@ Pairs = tuple[Tensor, Tensor]  # query index [M] and target index [M] of an imag
 
 def box_cxcywh_to_xyxy(boxes: Tensor) -> Tensor:
     """Boxes [..., 4] (cx, cy, w, h) -> their corners (x1, y1, x2, y2), in the same unit."""
-    centre, size = boxes[..., :2], boxes[..., 2:]
-    return torch.cat((centre - size / 2, centre + size / 2), -1)
+    centre, half = boxes[..., :2], boxes[..., 2:] / 2
+    return torch.cat((centre - half, centre + half), -1)
 
 
 def area(top_left: Tensor, bottom_right: Tensor) -> Tensor:

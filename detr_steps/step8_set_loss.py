@@ -60,21 +60,27 @@ class Step8(Step7):
         Arguments and errors are those of `match`. An image without objects is valid, and so is a
         whole batch without any.
         """
-        return sum(
+        layers = read_layers(outputs, self.num_classes)
+        matchings = self.match_layers(layers, targets)  # every layer has a matching of its own
+        # every layer has the same objects, so L layers of B images are one layer of L * B images
+        batch = {key: torch.cat([layer[key] for layer in layers]) for key in layers[0]}
+        pairs = [pair for matching in matchings for pair in matching]
+        num_boxes = len(layers) * self.count_boxes(targets, layers[0]["bbox_pred"])
+        terms = self.layer_terms(batch, pairs, [*targets] * len(layers), num_boxes)
+        mean = (
             self.w_class * terms["class"]
             + self.w_bbox * terms["bbox"]
             + self.w_giou * terms["giou"]
-            for terms in self.loss_terms(outputs, targets)
         )
+        return len(layers) * mean
 
     def loss_terms(
         self, outputs: Mapping[str, Tensor], targets: Sequence[Mapping[str, Tensor]]
     ) -> list[dict[str, Tensor]]:
-        """The terms "class", "bbox" and "giou" of every decoder layer, last layer last."""
+        """The `layer_terms` of every decoder layer, last layer last: what the loss is made of."""
         layers = read_layers(outputs, self.num_classes)
-        matchings = self.match_layers(layers, targets)  # every layer has a matching of its own
-        objects = sum(len(target["labels"]) for target in targets)
-        num_boxes = mean_over_processes(layers[0]["bbox_pred"].new_tensor(objects)).clamp(min=1)
+        matchings = self.match_layers(layers, targets)
+        num_boxes = self.count_boxes(targets, layers[0]["bbox_pred"])
         return [
             self.layer_terms(layer, pairs, targets, num_boxes)
             for layer, pairs in zip(layers, matchings, strict=True)
@@ -89,12 +95,13 @@ class Step8(Step7):
     ) -> dict[str, Tensor]:
         """Equation 2 for one layer, term by term, before the weights.
 
-        The class term is the weighted mean over the queries of this process, as in the official
-        code; `num_boxes` counts the objects of all processes.
+        As in the official code, the class term is a mean over the queries of this process, while
+        `num_boxes`, which divides the boxes' terms, counts the objects of all processes.
         """
         class_logits, bbox_pred = layer["class_logits"], layer["bbox_pred"]
-        image = torch.cat([torch.full_like(query, i) for i, (query, _) in enumerate(pairs)])
-        query = torch.cat([query for query, _ in pairs])  # [K]: the K objects of the batch
+        sizes = torch.tensor([len(query) for query, _ in pairs])
+        image = torch.arange(len(pairs)).repeat_interleave(sizes)  # [K]: the K objects of the batch
+        query = torch.cat([query for query, _ in pairs])  # [K]
         matched = [(target, index) for target, (_, index) in zip(targets, pairs, strict=True)]
         labels = torch.cat([target["labels"][index] for target, index in matched])  # [K]
         boxes = torch.cat([target["boxes"][index] for target, index in matched]).to(bbox_pred)
@@ -109,6 +116,12 @@ class Step8(Step7):
             "bbox": l1.sum() / num_boxes,
             "giou": giou.sum() / num_boxes,
         }
+
+    @staticmethod
+    def count_boxes(targets: Sequence[Mapping[str, Tensor]], like: Tensor) -> Tensor:
+        """The number of objects of a batch, averaged over all processes, at least 1."""
+        objects = sum(len(target["labels"]) for target in targets)
+        return mean_over_processes(like.new_tensor(objects)).clamp(min=1)
 
     def box_losses(self, predicted: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
         """Hook: L1 and GIoU losses of matched boxes (cx, cy, w, h), pair by pair: [K] and [K]."""

@@ -126,6 +126,15 @@ def test_the_loss_by_libraries_layer_by_layer():
     torch.testing.assert_close(model.compute_loss(outputs, targets), expected)
 
 
+def test_the_loss_is_the_sum_over_the_layers():
+    model, targets = small_step(8), make_targets(3, 1)
+    outputs = as_outputs(*predictions(layers=4))
+    terms = model.loss_terms(outputs, targets)
+    assert len(terms) == 4
+    layers = [2 * one["class"] + 5 * one["bbox"] + 2 * one["giou"] for one in terms]
+    torch.testing.assert_close(model.compute_loss(outputs, targets), sum(layers))
+
+
 @pytest.mark.parametrize("sizes", [(0, 3), (0, 0)])
 def test_images_without_objects_are_valid(sizes, images):
     model = small_step(8)

@@ -105,26 +105,21 @@ class TwoHalves(Step8):
     number of objects of a process; the loss, and so its gradient, is the mean of the two.
     """
 
-    def loss_terms(self, outputs, targets):
+    def compute_loss(self, outputs, targets):
+        return sum(self.half_loss(outputs, targets, slice(i, None, 2)) for i in (0, 1)) / 2
+
+    def half_loss(self, outputs, targets, part):
+        keys = ("class_logits", "bbox_pred")
         layers = [*outputs["aux_outputs"], outputs]
+        layers = [{key: layer[key][part] for key in keys} for layer in layers]
         objects = sum(len(target["labels"]) for target in targets)
         num_boxes = torch.tensor(objects / 2).clamp(min=1)
-        halves = [self.half_terms(layers, targets, num_boxes, slice(i, None, 2)) for i in (0, 1)]
-        return [
-            {name: (one[name] + other[name]) / 2 for name in one}
-            for one, other in zip(*halves, strict=True)
-        ]
-
-    def half_terms(self, layers, targets, num_boxes, part):
-        keys = ("class_logits", "bbox_pred")
-        layers, targets = (
-            [{key: layer[key][part] for key in keys} for layer in layers],
-            targets[part],
-        )
-        return [
-            self.layer_terms(layer, pairs, targets, num_boxes)
-            for layer, pairs in zip(layers, self.match_layers(layers, targets), strict=True)
-        ]
+        loss = 0
+        for layer, pairs in zip(layers, self.match_layers(layers, targets[part]), strict=True):
+            terms = self.layer_terms(layer, pairs, targets[part], num_boxes)
+            boxes = self.w_bbox * terms["bbox"] + self.w_giou * terms["giou"]
+            loss = loss + self.w_class * terms["class"] + boxes
+        return loss
 
 
 def train_four_steps(step):

@@ -9,8 +9,8 @@ from ..observing import Probe
 from ..tasks import Edit, Mistake, Task
 from .common import random
 
-CONVERTED = "return torch.cat((centre - size / 2, centre + size / 2), -1)"
-HALVES = "centre, size = boxes[..., :2], boxes[..., 2:]"
+CONVERTED = "return torch.cat((centre - half, centre + half), -1)"
+HALVES = "centre, half = boxes[..., :2], boxes[..., 2:] / 2"
 SIDES = "width, height = (bottom_right - top_left).clamp(min=0).unbind(-1)"
 AREAS = "return intersection, areas1 + areas2 - intersection"
 IOU_RESULT = "return ratio(intersection, union)\n"  # GIoU's line goes on where this one ends
@@ -56,19 +56,19 @@ CORNER_MISTAKES = (
         "whole size in place of half",
         "How far is it from the centre to the border?",
         "A box of width w reaches w / 2 to either side.",
-        ((CONVERTED, "return torch.cat((centre - size, centre + size), -1)"),),
+        ((CONVERTED, "return torch.cat((centre - 2 * half, centre + 2 * half), -1)"),),
     ),
     Mistake(
         "centre taken for the corner",
         "Does the box begin at its centre?",
         "The centre is in the middle of both corners.",
-        ((CONVERTED, "return torch.cat((centre, centre + size), -1)"),),
+        ((CONVERTED, "return torch.cat((centre, centre + 2 * half), -1)"),),
     ),
     Mistake(
         "corners in the wrong order",
         "Which corner comes first?",
         "The top left one has the smaller numbers.",
-        ((CONVERTED, "return torch.cat((centre + size / 2, centre - size / 2), -1)"),),
+        ((CONVERTED, "return torch.cat((centre + half, centre - half), -1)"),),
     ),
     Mistake(
         "x and y swapped",
@@ -86,14 +86,14 @@ CORNER_MISTAKES = (
         "centre and size swapped",
         "What are the first two numbers of a box?",
         "(cx, cy, w, h): the centre comes first.",
-        ((HALVES, "size, centre = boxes[..., :2], boxes[..., 2:]"),),
+        ((HALVES, "half, centre = boxes[..., :2] / 2, boxes[..., 2:]"),),
     ),
     Mistake(
         "first axis in place of the last",
         "Which axis holds the four numbers?",
         "However many axes come before, the numbers of a box are on the last one.",
         (
-            (HALVES, "centre, size = boxes[:2], boxes[2:]"),
+            (HALVES, "centre, half = boxes[:2], boxes[2:] / 2"),
             (CONVERTED, CONVERTED.replace("-1", "0")),
         ),
     ),
@@ -101,7 +101,7 @@ CORNER_MISTAKES = (
         "only two axes thought of",
         "What if boxes come in a batch, [B, N, 4]?",
         "`...` stands for any axes before the last.",
-        ((HALVES, "centre, size = boxes[:, :2], boxes[:, 2:]"),),
+        ((HALVES, "centre, half = boxes[:, :2], boxes[:, 2:] / 2"),),
     ),
     Mistake(
         "only two axes thought of",

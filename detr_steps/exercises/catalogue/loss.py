@@ -14,7 +14,10 @@ from .matching import (
     refuses_targets,
 )
 
-MATCHINGS = "matchings = self.match_layers(layers, targets)"
+MATCHINGS = (
+    "matchings = self.match_layers(layers, targets)  # every layer has a matching of its own"
+)
+LAYERS_READ = "layers = read_layers(outputs, self.num_classes)"
 WANTED_LABELS = 'labels = torch.cat([target["labels"][index] for target, index in matched])'
 WANTED_BOXES = 'boxes = torch.cat([target["boxes"][index] for target, index in matched])'
 NO_OBJECT_INDEX = "image.new_full(class_logits.shape[:2], self.num_classes)"
@@ -24,12 +27,9 @@ L1_LOSS_OF_CORNERS = L1_LOSS.replace(
     "predicted - wanted", "box_cxcywh_to_xyxy(predicted) - box_cxcywh_to_xyxy(wanted)"
 )
 GIOU_OF_PAIRS = "giou_loss(box_cxcywh_to_xyxy(predicted), box_cxcywh_to_xyxy(wanted))"
-NUM_BOXES = (
-    'num_boxes = mean_over_processes(layers[0]["bbox_pred"].new_tensor(objects)).clamp(min=1)'
-)
+NUM_BOXES = "return mean_over_processes(like.new_tensor(objects)).clamp(min=1)"
 NO_OBJECT_WEIGHT = "class_weight[-1] = no_object_weight"
-LAYERS_READ = "layers = read_layers(outputs, self.num_classes)"
-SUM_OF_LAYERS = "for terms in self.loss_terms(outputs, targets)\n        )"
+SUM_OF_LAYERS = "return len(layers) * mean"
 WEIGHTED = """            self.w_class * terms["class"]
             + self.w_bbox * terms["bbox"]
             + self.w_giou * terms["giou"]
@@ -89,19 +89,19 @@ STEP8_MISTAKES = (
         "divided by the number of queries",
         "What are the boxes' terms divided by?",
         "By the number of objects in the batch.",
-        ((NUM_BOXES, 'num_boxes = layers[0]["bbox_pred"][..., 0].numel()'),),
+        ((NUM_BOXES, "return like[..., 0].numel()"),),
     ),
     Mistake(
         "divided by the number of images",
         "What are the boxes' terms divided by?",
         "By the number of objects in the batch.",
-        ((NUM_BOXES, "num_boxes = len(targets)"),),
+        ((NUM_BOXES, "return len(targets)"),),
     ),
     Mistake(
         "not divided at all",
         "What are the boxes' terms divided by?",
         "By the number of objects in the batch.",
-        ((NUM_BOXES, "num_boxes = 1"),),
+        ((NUM_BOXES, "return 1"),),
     ),
     Mistake(
         "0 divided by 0",
@@ -124,13 +124,13 @@ STEP8_MISTAKES = (
         "auxiliary outputs left out",
         "Over how many layers does the loss go?",
         "The same loss is taken of every layer's predictions, and summed.",
-        ((LAYERS_READ, f"{LAYERS_READ}[-1:]"),),
+        ((f"{LAYERS_READ}\n        {MATCHINGS}", f"{LAYERS_READ}[-1:]\n        {MATCHINGS}"),),
     ),
     Mistake(
         "layers averaged",
         "What happens with the layers' losses?",
         "They are summed.",
-        ((SUM_OF_LAYERS, SUM_OF_LAYERS + ' / (1 + len(outputs["aux_outputs"]))'),),
+        ((SUM_OF_LAYERS, "return mean"),),
     ),
     Mistake(
         "L1 of corners",
