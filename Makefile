@@ -5,7 +5,7 @@ READY := .venv/.ready
 THREADS ?= 1
 PYTEST = OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest --nbval -n 2 --dist loadscope
 
-.PHONY: run test test-all test-notebooks lab course train bench lint format update lock clean
+.PHONY: run test test-all test-units test-notebooks lab course train bench lint format update lock clean
 
 run: $(READY) ## execute the nine notebooks, write them as HTML under build/
 	$(BIN)/python -m detr_steps run
@@ -15,6 +15,9 @@ test: $(READY) ## unit tests without the slow ones, and nbval on all notebooks
 
 test-all: $(READY) ## all tests: also a killed run, two processes, compilation
 	$(PYTEST)
+
+test-units: $(READY) ## all tests but the notebooks
+	$(PYTEST) tests
 
 test-notebooks: $(READY) ## nbval on all notebooks alone
 	$(PYTEST) notebooks

@@ -1,1 +1,1 @@
-"""How fast Step8 is beside Hugging Face's DETR: `python -m benchmarks`, or `make bench`."""
+"""How fast Step8 is beside Hugging Face's DETR: `python -m detr_steps benchmarks`."""

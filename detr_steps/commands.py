@@ -396,10 +396,10 @@ def ablations_command(
 ) -> None:
     """Measure what each part of DETR is worth: train without it, from every seed."""
     with plain_errors(), checkout_needed("experiments"):
-        from experiments.ablations import run
+        from experiments.ablations import run_ablations
     from .notebook.results import ABLATIONS  # needs the extra "notebooks"
 
-    run(out or ABLATIONS, seeds, steps, pretrain_steps, scenes, jobs)
+    run_ablations(out or ABLATIONS, seeds, steps, pretrain_steps, scenes, jobs)
 
 
 @app.command("benchmarks")
@@ -416,5 +416,6 @@ def benchmarks_command(
 ) -> None:
     """Time Step8 beside Hugging Face's DETR: same weights, same inputs, same answers, in turn."""
     with plain_errors(), checkout_needed("benchmarks"):
-        from benchmarks.__main__ import HERE, main
-    main(out or HERE, pairs, only)
+        from benchmarks.run import HERE, run_benchmarks
+    with plain_errors():
+        run_benchmarks(out or HERE, pairs, only)

@@ -1,4 +1,4 @@
-"""A trained model in use: made ready to detect, and from its outputs to detections."""
+"""A trained model in use: prepared for inference, and its outputs turned into detections."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
@@ -18,13 +18,14 @@ Norm = nn.BatchNorm2d | nn.SyncBatchNorm | FrozenBatchNorm2d
 def for_inference(model: Step8, compile: bool = False) -> Step8:
     """A copy of `model` that only detects, faster: the same outputs within 1e-4.
 
-    It is in evaluation mode, without gradients, its batch norm is folded into the convolutions,
-    and its maps lie channels last. It cannot be trained, and takes no state dict of a Step8.
+    The copy is in evaluation mode and frozen, its batch norm is folded into the convolutions, and
+    its weights lie channels last. It can neither be trained nor load a state dict of a Step8. Call
+    it under `torch.no_grad()`.
 
     Args:
         model: a Step8, which is left as it is.
-        compile: whether `torch.compile` makes it faster still. That takes minutes at the first
-            call, and again at the first other image size; a CPU needs a C++ compiler for it.
+        compile: whether `torch.compile` makes it faster still. The first call takes minutes then,
+            and so does the first call with a second image size; a CPU needs a C++ compiler.
     """
     model = deepcopy(model).eval()
     fold_norms(model.backbone)
@@ -61,7 +62,7 @@ def detections(
 
     Args:
         outputs: what `Step8.forward` returns for B images.
-        sizes: height and width in pixels that the fractions of each image's boxes refer to.
+        sizes: (height, width) of each image in pixels, the size that its boxes are fractions of.
         threshold: the least score that counts as a detection.
 
     Returns:

@@ -51,7 +51,7 @@ def check_backbone(
                 ValueError, "backbone", "the name of a torchvision ResNet", repr(backbone)
             )
         if dilation and backbone in ("resnet18", "resnet34"):
-            bottlenecks = "a ResNet with bottlenecks (resnet50 on)"
+            bottlenecks = "a ResNet with bottleneck blocks (resnet50 or deeper)"
             raise mismatch(ValueError, "dilation", bottlenecks, repr(backbone))
     elif not isinstance(backbone, ResNet):
         raise mismatch(TypeError, "backbone", "a torchvision ResNet or its name", kind(backbone))
@@ -62,7 +62,7 @@ def check_backbone(
 
 
 def check_trainable_layers(trainable_layers: object) -> None:
-    """A number of the backbone's five parts."""
+    """A whole number from 0 to 5."""
     if not isinstance(trainable_layers, int) or not 0 <= trainable_layers <= 5:
         raise mismatch(
             ValueError, "trainable_layers", "a whole number in 0..5", repr(trainable_layers)
@@ -71,7 +71,7 @@ def check_trainable_layers(trainable_layers: object) -> None:
 
 def check_images(images: object) -> None:
     """`images` is a float tensor [B, 3, H, W] with at least one image and one pixel."""
-    expected = "a float tensor [B, 3, H, W]"
+    expected = "a non-empty float tensor [B, 3, H, W]"
     if not isinstance(images, Tensor):
         raise mismatch(TypeError, "images", expected, kind(images))
     if images.dim() != 4 or images.shape[1] != 3 or images.numel() == 0:
@@ -100,7 +100,7 @@ def read_layers(outputs: Mapping[str, Tensor], num_classes: int) -> list[dict[st
 
     Returns:
         For each layer class_logits [B, N, C+1] and bbox_pred [B, N, 4]. Half precision, as under
-        autocast, is raised to single: a sum of many small costs and losses needs its digits.
+        autocast, becomes float32, because costs and losses lose too much precision in 16 bits.
 
     Raises:
         TypeError, ValueError: a layer's predictions are not as above.
@@ -126,7 +126,7 @@ def check_predictions(predictions: Mapping[str, Tensor], num_classes: int, name:
         if key not in predictions:
             raise mismatch(ValueError, name, f"the key {key!r}", sorted(predictions))
         found = predictions[key]
-        if found.dim() != 3 or found.shape[-1] != width:
+        if not isinstance(found, Tensor) or found.dim() != 3 or found.shape[-1] != width:
             raise mismatch(ValueError, f"{name}[{key!r}]", f"float [B, N, {width}]", kind(found))
     class_logits, bbox_pred = predictions["class_logits"], predictions["bbox_pred"]
     if class_logits.shape[:2] != bbox_pred.shape[:2]:
@@ -141,9 +141,10 @@ def check_costs(cost: Tensor, class_logits: Tensor, bbox_pred: Tensor) -> None:
     """
     for layer, image in (~cost.isfinite()).flatten(2).any(-1).nonzero().tolist():
         name = "class_logits" if bbox_pred[layer, image].isfinite().all() else "bbox_pred"
+        where = f" (decoder layer {layer + 1} of {len(cost)})" if len(cost) > 1 else ""
         raise ValueError(
             f"outputs[{name!r}]: expected finite numbers, found NaN or infinity "
-            f"in image {image} (decoder layer {layer + 1} of {len(class_logits)})"
+            f"in image {image}{where}"
         )
 
 
@@ -152,8 +153,8 @@ def check_targets(
 ) -> None:
     """`targets` holds, for each image, labels int64 [M] in 0..C-1 and boxes float [M, 4] in 0..1.
 
-    M is at most N. Targets are best left on the CPU, where the data loader makes them: there this
-    look at their values makes no GPU wait.
+    M is at most N. Keep targets on the CPU, where the data loader makes them: to check values on a
+    GPU forces the CPU to wait for it.
     """
     one_each = "one for each image"
     if not isinstance(targets, Sequence) or isinstance(targets, str):
@@ -202,7 +203,7 @@ def check_target_values(targets: Sequence[Mapping[str, Tensor]], num_classes: in
     inside = (boxes >= -ROUNDING) & (boxes <= 1 + ROUNDING)  # False for NaN
     for k in (~inside.all(-1)).nonzero().flatten().tolist():
         i, j = places[k]
-        found = [round(number, 4) for number in boxes[k].tolist()]
+        found = [round(number, 6) for number in boxes[k].tolist()]
         pixels = " (pixels? divide by the image's width and height)" if max(found) > 2 else ""
         expected = "(cx, cy, w, h) in 0..1"
         raise mismatch(ValueError, f"targets[{i}]['boxes'][{j}]", expected, f"{found}{pixels}")

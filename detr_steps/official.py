@@ -1,7 +1,7 @@
 """The official DETR's weights in Step8.
 
-Two things are this series' own, and are set so that they change nothing: the FPN's 3x3 convolution
-becomes the identity, and the content queries become zeros.
+Two parts exist only in this series, and loading neutralises them: the FPN's 3x3 convolution becomes
+the identity, and the content queries become zeros.
 """
 
 import re
@@ -46,7 +46,7 @@ def official_name(name: str) -> str | None:
 def freeze_batch_norm(module: nn.Module) -> None:
     """Replaces, in place, every batch norm in `module` by a frozen one with the same numbers."""
     for name, child in module.named_children():
-        if isinstance(child, nn.BatchNorm2d):
+        if isinstance(child, nn.BatchNorm2d | nn.SyncBatchNorm):
             frozen = FrozenBatchNorm2d(child.num_features, eps=child.eps).to(child.weight)
             frozen.load_state_dict(child.state_dict())
             setattr(module, name, frozen)
@@ -55,7 +55,9 @@ def freeze_batch_norm(module: nn.Module) -> None:
 
 
 def load_official(model: Step8, state_dict: Mapping) -> LoadedKeys:
-    """Loads the official DETR's weights into `model`, in place: it now computes what DETR computes.
+    """Loads the official DETR's weights into `model`, in place: it computes what DETR computes.
+
+    Heads, dilation and temperature have no weights, so the model must be built with the right ones.
 
     Batch norm becomes frozen, as DETR trains it. The three tensors that DETR does not have are set
     to the identity and to zero, and are frozen too, so that the model stays DETR as it trains on.

@@ -14,7 +14,7 @@ from .inputs import check_images
 
 
 class FPN(nn.Module):
-    """Feature pyramid: lateral 1x1 convolutions, a top-down path, and a 3x3 convolution a level.
+    """Feature pyramid: lateral 1x1 convolutions, a top-down path, and a 3x3 convolution per level.
 
     Args:
         in_channels: channels of each backbone level, finest level first, as {2: 256, ..., 5: 2048}.
@@ -64,7 +64,7 @@ class ResNetFPN(nn.Module):
 
 
 class Step0(ResNetFPN):
-    """Step 0: the series' entrance, the pyramid [P2, P3, P4, P5] of a checked batch of images.
+    """Step 0, the start of the series: checks the images and returns [P2, P3, P4, P5].
 
     Raises:
         TypeError, ValueError: `images` is not a float tensor [B, 3, H, W].

@@ -10,7 +10,7 @@ from .step0_resnet_fpn import Step0
 
 
 class Step1(Step0):
-    """Keeps P5 alone, and builds nothing for the other levels: P5 never looks at them.
+    """Keeps P5 alone, and builds nothing for the other levels: P5 does not depend on them.
 
     Args:
         emb_dim: D, the channels of the map and of everything that follows.
@@ -24,6 +24,6 @@ class Step1(Step0):
         self.emb_dim = emb_dim
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images [B, 3, H, W] -> P5 [B, D, H', W'], H' = H / 32 and W' = W / 32, rounded up."""
+        """Images [B, 3, H, W] -> P5 [B, D, H', W'], H' = H/32, W' = W/32, rounded up."""
         (p5,) = super().forward(images)
         return p5

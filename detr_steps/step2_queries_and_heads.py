@@ -39,22 +39,23 @@ class Step2(Step1):
     def forward(self, images: Tensor, padding_mask: Tensor | None = None) -> dict[str, Tensor]:
         """Images [B, 3, H, W] -> class_logits [B, N, C+1], bbox_pred [B, N, 4] and the context.
 
-        `padding_mask` [B, H, W] is True on padding, and None without any. Step 3 starts to use it.
+        The context is a dict of everything that `encode` has made. `padding_mask` [B, H, W] is True
+        on padding, and None without any; Step 3 starts to use it.
         """
         context = self.encode(images, padding_mask)
         hidden = self.decode(context)
         return {**self.predict(hidden), **context}
 
     def encode(self, images: Tensor, padding_mask: Tensor | None = None) -> dict[str, Tensor]:
-        """Hook: what turns images [B, 3, H, W] into context; here `features` [B, D, H', W']."""
+        """Hook: turns images [B, 3, H, W] into the context; here `features` [B, D, H', W']."""
         return {"features": super().forward(images)}
 
     def decode(self, context: dict[str, Tensor]) -> Tensor:
-        """Hook: what turns queries into hidden states [B, N, D]; here nothing, on purpose."""
+        """Hook: turns queries into hidden states [B, N, D]; here they stay the same, on purpose."""
         return self.queries.expand(len(context["features"]), -1, -1)  # [B, N, D]
 
     def predict(self, hidden: Tensor) -> dict[str, Tensor]:
-        """Hook: what turns hidden states [..., N, D] into predictions; boxes are in 0..1."""
+        """Hook: turns hidden states [..., N, D] into predictions; boxes are in 0..1."""
         return {
             "class_logits": self.class_head(hidden),  # [..., N, C+1]
             "bbox_pred": self.bbox_head(hidden).sigmoid(),  # [..., N, 4]

@@ -18,7 +18,7 @@ class PositionEmbedding2D(nn.Module):
 
     Args:
         emb_dim: D, a multiple of 4.
-        temperature: ratio of the longest wavelength to the shortest, nearly.
+        temperature: the wavelengths grow from 2 pi to nearly 2 pi * temperature.
 
     Raises:
         ValueError: `emb_dim` is no multiple of 4.
@@ -49,7 +49,9 @@ class PositionEmbedding2D(nn.Module):
 
 
 class Step3(Step2):
-    """Adds to the context where each cell of the map and each query is. Attention will read it.
+    """Adds the positions of map cells and queries to the context, for attention to use.
+
+    `query_pos` is what the paper calls object queries; there, the content queries are zeros.
 
     Args:
         temperature: of the sine embedding.

@@ -22,7 +22,8 @@ class TransformerEncoderLayer(nn.Module):
         d_model: D.
         nhead: heads of the attention.
         dim_feedforward: hidden width of the feed-forward network.
-        dropout: probability, on attention weights and on everything that is added.
+        dropout: probability, on attention weights, inside the feed-forward network, and on what
+            each part adds.
     """
 
     def __init__(self, d_model: int, nhead: int, dim_feedforward: int = 2048, dropout: float = 0.1):

@@ -1,4 +1,4 @@
-"""Step 5: a transformer decoder, in which queries talk to each other and read the image.
+"""Step 5: a transformer decoder, in which queries attend to each other and to the image.
 
 Source: Carion et al. 2020, section 3.2 ("Transformer decoder") and appendix A.3.
 """
@@ -75,7 +75,7 @@ class TransformerDecoder(nn.Module):
     def forward(
         self, hidden: Tensor, query_pos: Tensor, mem: Tensor, mem_pos: Tensor, padding=None
     ) -> Tensor:
-        """Arguments of the layers -> what `collect` makes of the L hidden states [B, N, D]."""
+        """Runs all layers; `collect` turns their L hidden states [B, N, D] into the result."""
         states = []
         for layer in self.layers:
             hidden = layer(hidden, query_pos, mem, mem_pos, padding)
@@ -88,7 +88,7 @@ class TransformerDecoder(nn.Module):
 
 
 class Step5(Step4):
-    """The queries go through the decoder before the heads read them: now the image counts.
+    """The queries go through the decoder: now the predictions depend on the image.
 
     Args:
         dec_layers: L, the decoder layers, at least 1.

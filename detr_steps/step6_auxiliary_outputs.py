@@ -1,4 +1,4 @@
-"""Step 6: predictions of every decoder layer, so that each layer can be told how far off it is.
+"""Step 6: predictions of every decoder layer, so that each layer gets a loss of its own.
 
 Source: Carion et al. 2020, section 3.2 ("Auxiliary decoding losses").
 """
@@ -10,7 +10,7 @@ from .step5_decoder import Step5, TransformerDecoder
 
 
 class TransformerDecoderWithIntermediates(TransformerDecoder):
-    """The same decoder, which hands out the state of every layer, each through the final norm."""
+    """The same decoder, which returns the state of every layer, each through the final norm."""
 
     def collect(self, states: list[Tensor]) -> Tensor:
         """L states [B, N, D] -> [L, B, N, D]."""

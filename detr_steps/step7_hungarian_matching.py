@@ -24,7 +24,7 @@ def box_cxcywh_to_xyxy(boxes: Tensor) -> Tensor:
 
 
 def area(top_left: Tensor, bottom_right: Tensor) -> Tensor:
-    """Corners [..., 2] and [..., 2] -> the area between them [...], 0 where they are crossed."""
+    """Corners [..., 2] and [..., 2] -> area of the box [...]; 0 if they are in the wrong order."""
     width, height = (bottom_right - top_left).clamp(min=0).unbind(-1)
     return width * height
 
@@ -68,9 +68,9 @@ class Step7(Step6):
     """Matches queries and objects one to one; a query that is left over stands for "no object".
 
     Args:
-        cost_class: weight of minus the probability of the object's class.
+        cost_class: weight of the class cost, -p(class of the object).
         cost_bbox: weight of the L1 distance of the boxes (cx, cy, w, h).
-        cost_giou: weight of minus their GIoU.
+        cost_giou: weight of the GIoU cost, -GIoU.
         **kwargs: arguments of the steps before.
     """
 
@@ -103,7 +103,7 @@ class Step7(Step6):
     def match_layers(
         self, layers: Sequence[Mapping[str, Tensor]], targets: Sequence[Mapping[str, Tensor]]
     ) -> list[list[Pairs]]:
-        """The predictions of L layers -> the pairs of each layer and image, by one host copy."""
+        """Predictions of L layers -> pairs of each layer and image, by a single copy to the CPU."""
         class_logits = torch.stack([layer["class_logits"] for layer in layers])  # [L, B, N, C+1]
         bbox_pred = torch.stack([layer["bbox_pred"] for layer in layers])  # [L, B, N, 4]
         check_targets(targets, *class_logits.shape[1:3], self.num_classes)
@@ -112,7 +112,7 @@ class Step7(Step6):
         cost = self.pair_costs(
             class_logits, bbox_pred, labels.to(bbox_pred.device), boxes.to(bbox_pred)
         )
-        cost = cost.cpu()  # one copy for all layers and images: each would make a GPU wait
+        cost = cost.cpu()  # one copy for all layers and images: each copy would wait for the GPU
         check_costs(cost, class_logits, bbox_pred)
         return [
             [self.assign(c[:, : len(t["labels"])]) for c, t in zip(layer, targets, strict=True)]

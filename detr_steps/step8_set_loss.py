@@ -1,4 +1,4 @@
-"""Step 8: the loss of a set, which makes the model DETR.
+"""Step 8: the loss of a predicted set, which makes the model DETR.
 
 Source: Carion et al. 2020, section 3.1 (equation 2) and appendix A.2.
 """
@@ -20,8 +20,9 @@ def giou_loss(boxes1: Tensor, boxes2: Tensor) -> Tensor:
 
 
 def mean_over_processes(value: Tensor) -> Tensor:
-    """The mean of a number over all processes, where there are several."""
+    """The mean of a number over all processes, where there are several; all must call it."""
     if dist.is_available() and dist.is_initialized():
+        value = value.clone()
         dist.all_reduce(value)
         value = value / dist.get_world_size()
     return value
@@ -58,7 +59,7 @@ class Step8(Step7):
         """The loss of every decoder layer, summed: a scalar.
 
         Arguments and errors are those of `match`. An image without objects is valid, and so is a
-        whole batch without any.
+        whole batch without any. Where there are several processes, all must call it.
         """
         layers = read_layers(outputs, self.num_classes)
         matchings = self.match_layers(layers, targets)  # every layer has a matching of its own
@@ -95,8 +96,8 @@ class Step8(Step7):
     ) -> dict[str, Tensor]:
         """Equation 2 for one layer, term by term, before the weights.
 
-        As in the official code, the class term is a mean over the queries of this process, while
-        `num_boxes`, which divides the boxes' terms, counts the objects of all processes.
+        The class term is the weighted mean over this process's queries. The terms of the boxes are
+        divided by `num_boxes`, the objects per process on average, as in the official code.
         """
         class_logits, bbox_pred = layer["class_logits"], layer["bbox_pred"]
         sizes = torch.tensor([len(query) for query, _ in pairs])

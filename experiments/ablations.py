@@ -10,16 +10,14 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Annotated
 
 import torch
-import typer
 from accelerate import Accelerator
 from torch import Tensor
 
 from detr_steps import Step8, box_cxcywh_to_xyxy, box_iou
 from detr_steps.notebook.attention import silenced
-from detr_steps.notebook.results import ABLATIONS, ablation_table, read_ablations, summarize
+from detr_steps.notebook.results import ablation_table, read_ablations, summarize
 from detr_steps.training.evaluation import METRICS
 from detr_steps.training.scenes import Scenes
 from detr_steps.training.small import small_detr
@@ -106,17 +104,17 @@ def train_variants(
     return rows
 
 
-def run(
-    out: Annotated[
-        Path, typer.Option(help="CSV file; seeds that it holds are left out")
-    ] = ABLATIONS,
-    seeds: Annotated[int, typer.Option(help="runs of each variant")] = 5,
-    steps: Annotated[int, typer.Option(help="steps of a run with the set loss")] = 800,
-    pretrain_steps: Annotated[int, typer.Option(help="of the backbone's warm start")] = 300,
-    scenes: Annotated[int, typer.Option(help="training scenes of a run")] = 3000,
-    jobs: Annotated[int, typer.Option(help="seeds at a time; they share the processors")] = 1,
+def run_ablations(
+    out: Path, seeds: int, steps: int, pretrain_steps: int, scenes: int, jobs: int = 1
 ) -> None:
-    """Train every variant from every seed, and write AP and its kin of each run."""
+    """Trains every variant from every seed, and writes AP and its kin of each run.
+
+    Args:
+        out: CSV file; seeds that it holds are left out.
+        seeds: runs of each variant.
+        steps, pretrain_steps, scenes: of a run; see `train_variants`.
+        jobs: seeds at a time; they share the processors.
+    """
     done = {int(row["seed"]) for row in read_ablations(out)}
     todo = [seed for seed in range(seeds) if seed not in done]
     settings = steps, pretrain_steps, scenes, max(1, (os.cpu_count() or 1) // jobs)
@@ -125,7 +123,7 @@ def run(
         for future in as_completed(runs):
             write_rows(future.result(), out)
     for metric, name in (("map", "AP"), ("map_50", "AP50")):
-        typer.echo(ablation_table(summarize(read_ablations(out), metric), name))
+        print(ablation_table(summarize(read_ablations(out), metric), name))
 
 
 def write_rows(rows: Sequence[Mapping[str, str | float]], file: Path) -> None:
@@ -137,4 +135,4 @@ def write_rows(rows: Sequence[Mapping[str, str | float]], file: Path) -> None:
             writer.writeheader()
         for row in rows:
             writer.writerow({k: f"{v:.2f}" if isinstance(v, float) else v for k, v in row.items()})
-            typer.echo(f"{row['variant']}, seed {row['seed']}: AP {row['map']:.1f}")
+            print(f"{row['variant']}, seed {row['seed']}: AP {row['map']:.1f}")

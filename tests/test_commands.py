@@ -10,7 +10,7 @@ from cli import accepted, refused
 from PIL import Image
 from typer.testing import CliRunner
 
-import benchmarks.__main__
+import benchmarks.run
 import experiments.ablations
 from detr_steps.commands import app
 from detr_steps.notebook.results import ABLATIONS
@@ -75,8 +75,8 @@ def test_pictures_are_drawn_into_files(command, size, tmp_path):
 def calls(monkeypatch):
     """The arguments of the studies, which are not carried out."""
     found = []
-    monkeypatch.setattr(experiments.ablations, "run", lambda *args: found.append(args))
-    monkeypatch.setattr(benchmarks.__main__, "main", lambda *args: found.append(args))
+    monkeypatch.setattr(experiments.ablations, "run_ablations", lambda *args: found.append(args))
+    monkeypatch.setattr(benchmarks.run, "run_benchmarks", lambda *args: found.append(args))
     return found
 
 
@@ -90,17 +90,17 @@ def test_ablations_get_their_options(calls, tmp_path):
 def test_benchmarks_get_their_options(calls, tmp_path):
     accepted("benchmarks")
     accepted("benchmarks", "--out", tmp_path, "--pairs=2", "--only=loss", "--only=memory")
-    assert calls == [(benchmarks.__main__.HERE, 5, None), (tmp_path, 2, ["loss", "memory"])]
+    assert calls == [(benchmarks.run.HERE, 5, None), (tmp_path, 2, ["loss", "memory"])]
 
 
 def test_an_unknown_group_of_benchmarks_is_refused_with_the_known_ones():
-    printed = " ".join(refused("benchmarks", "--only", "speed", code=2).replace("│", "").split())
+    printed = " ".join(refused("benchmarks", "--only", "speed").replace("│", "").split())
     assert "expected one of inference, compiled, loss," in printed and "found speed" in printed
 
 
 @pytest.mark.parametrize(
     ("command", "module"),
-    [("ablations", "experiments.ablations"), ("benchmarks", "benchmarks.__main__")],
+    [("ablations", "experiments.ablations"), ("benchmarks", "benchmarks.run")],
 )
 def test_outside_of_a_checkout_the_studies_are_refused(command, module, monkeypatch):
     folder = module.partition(".")[0]

@@ -1,11 +1,9 @@
-"""The command: `python -m benchmarks --help`."""
+"""Measures the groups of rows that are asked for, and writes their tables and pictures."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
 
-import typer
 from rich.console import Console
 from rich.markdown import Markdown
 
@@ -26,17 +24,20 @@ GROUPS: dict[str, Callable[[int], Iterator[dict]]] = {
 }
 
 
-def main(
-    out: Annotated[Path, typer.Option(help="folder for results.json and the pictures")] = HERE,
-    pairs: Annotated[int, typer.Option(help="rounds of a row: Step8, then the other")] = 5,
-    only: Annotated[
-        list[str] | None, typer.Option(help=f"measure this again: {', '.join(GROUPS)}")
-    ] = None,
-) -> None:
-    """Time Step8 beside Hugging Face's DETR: same weights, same inputs, same answers, in turn."""
+def run_benchmarks(out: Path = HERE, pairs: int = 5, only: Sequence[str] | None = None) -> None:
+    """Times Step8 beside Hugging Face's DETR: same weights, same inputs, same answers, in turn.
+
+    Args:
+        out: folder for results.json and the pictures.
+        pairs: rounds of a row: Step8, then the other.
+        only: the groups to measure again; None for all.
+
+    Raises:
+        ValueError: there is no such group.
+    """
     for name in only or GROUPS:
         if name not in GROUPS:
-            raise typer.BadParameter(f"expected one of {', '.join(GROUPS)}, found {name}")
+            raise ValueError(f"only: expected one of {', '.join(GROUPS)}, found {name}")
     console = Console()
     for name in only or GROUPS:
         found = []
@@ -54,7 +55,3 @@ def main(
             report.fill(HERE.parent / "README.md", {"short table": parts["short table"]})
         for part in parts.values():
             console.print(Markdown(part))
-
-
-if __name__ == "__main__":
-    typer.run(main)
