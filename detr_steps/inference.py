@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torchvision.ops.misc import FrozenBatchNorm2d
 
 from .step7_hungarian_matching import box_cxcywh_to_xyxy
@@ -43,7 +43,10 @@ def fold_norms(module: nn.Module) -> None:
     """
     for parent, conv_name, norm_name in list(normed_convolutions(module)):
         conv, norm = getattr(parent, conv_name), getattr(parent, norm_name)
-        setattr(parent, conv_name, fuse_conv_bn_eval(conv, norm))
+        statistics = norm.running_mean, norm.running_var, norm.eps
+        conv.weight, conv.bias = fuse_conv_bn_weights(
+            conv.weight, conv.bias, *statistics, norm.weight, norm.bias
+        )
         setattr(parent, norm_name, nn.Identity())
 
 
