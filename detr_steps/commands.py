@@ -383,6 +383,7 @@ def grade(
 
 
 @app.command("ablations")
+@plain_errors()
 def ablations_command(
     out: Annotated[
         Path | None,
@@ -395,7 +396,7 @@ def ablations_command(
     jobs: Annotated[int, typer.Option(help="seeds at a time; they share the processors")] = 1,
 ) -> None:
     """Measure what each part of DETR is worth: train without it, from every seed."""
-    with plain_errors(), checkout_needed("experiments"):
+    with checkout_needed("experiments"):
         from experiments.ablations import run_ablations
     from .notebook.results import ABLATIONS  # needs the extra "notebooks"
 
@@ -403,6 +404,7 @@ def ablations_command(
 
 
 @app.command("benchmarks")
+@plain_errors()
 def benchmarks_command(
     out: Annotated[
         Path | None,
@@ -415,7 +417,6 @@ def benchmarks_command(
     ] = None,
 ) -> None:
     """Time Step8 beside Hugging Face's DETR: same weights, same inputs, same answers, in turn."""
-    with plain_errors(), checkout_needed("benchmarks"):
+    with checkout_needed("benchmarks"):
         from benchmarks.run import HERE, run_benchmarks
-    with plain_errors():
-        run_benchmarks(out or HERE, pairs, only)
+    run_benchmarks(out or HERE, pairs, only)

@@ -1,6 +1,6 @@
 """A trained model in use: prepared for inference, and its outputs turned into detections."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from itertools import pairwise
 
@@ -41,21 +41,14 @@ def fold_norms(module: nn.Module) -> None:
     A norm whose statistics stay as they are multiplies each channel by a number and adds another.
     The convolution can do both: the factors go into its weights, what is added becomes its bias.
     """
-    for parent, conv_name, norm_name in list(normed_convolutions(module)):
-        conv, norm = getattr(parent, conv_name), getattr(parent, norm_name)
-        statistics = norm.running_mean, norm.running_var, norm.eps
-        conv.weight, conv.bias = fuse_conv_bn_weights(
-            conv.weight, conv.bias, *statistics, norm.weight, norm.bias
-        )
-        setattr(parent, norm_name, nn.Identity())
-
-
-def normed_convolutions(module: nn.Module) -> Iterator[tuple[nn.Module, str, str]]:
-    """Each (parent, name of a convolution, name of the norm that follows it) in a ResNet."""
-    for parent in module.modules():
-        for (conv_name, conv), (norm_name, norm) in pairwise(list(parent.named_children())):
+    for parent in list(module.modules()):
+        for (_, conv), (name, norm) in pairwise(list(parent.named_children())):
             if isinstance(conv, nn.Conv2d) and isinstance(norm, Norm):
-                yield parent, conv_name, norm_name
+                statistics = norm.running_mean, norm.running_var, norm.eps
+                conv.weight, conv.bias = fuse_conv_bn_weights(
+                    conv.weight, conv.bias, *statistics, norm.weight, norm.bias
+                )
+                setattr(parent, name, nn.Identity())
 
 
 def detections(

@@ -80,7 +80,7 @@ def load_official(model: Step8, state_dict: Mapping) -> LoadedKeys:
         raise mismatch(TypeError, "model", "a Step8", type(model).__name__)
     official = read_official(state_dict)
     own = [name for name in model.state_dict() if not name.endswith("num_batches_tracked")]
-    renamed = {name: official_name(name) for name in own if official_name(name) is not None}
+    renamed = {name: other for name in own if (other := official_name(name)) is not None}
     check_fit(model, renamed, official)
 
     freeze_batch_norm(model.backbone)
@@ -110,8 +110,9 @@ def check_fit(model: Step8, renamed: Mapping[str, str], official: Mapping[str, T
     """Every tensor that `renamed` (ours -> official) names is there, in our shape; no other is."""
     problems = [f"missing {name}" for name in renamed.values() if name not in official]
     problems += [f"unexpected {name}" for name in official if name not in renamed.values()]
+    shapes = {name: list(value.shape) for name, value in model.state_dict().items()}
     for own, name in renamed.items():
-        expected = list(model.state_dict()[own].shape)
+        expected = shapes[own]
         if name in official and list(official[name].shape) != expected:
             problems.append(f"{name}: expected {expected}, found {list(official[name].shape)}")
     if problems:
