@@ -2,6 +2,7 @@
 
 import ast
 import re
+import shutil
 import subprocess
 import sys
 from importlib.metadata import requires
@@ -98,3 +99,23 @@ def test_the_pins_are_within_the_ranges():
         if requirement.name != "detr_steps":
             assert pins[requirement.name] in requirement.specifier, text
     assert not any(name.startswith(("nvidia", "cuda", "triton")) for name in pins)
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="no make")
+@pytest.mark.parametrize(
+    ("options", "asked"), [([], "-r requirements.txt"), (["TORCH=cpu"], "--torch-backend cpu")]
+)
+@pytest.mark.parametrize("uv_works", [True, False])
+def test_the_set_up_asks_uv_and_falls_back_to_pip(options, asked, uv_works, tmp_path):
+    for name, status in (("python", 0), ("uv", 0 if uv_works else 2)):
+        program = tmp_path / name
+        program.write_text(f'#!/bin/sh\necho "{name} $@" >> {tmp_path}/calls\nexit {status}\n')
+        program.chmod(0o755)
+    ready = tmp_path / "ready"
+    command = ["make", f"BIN={tmp_path}", f"READY={ready}", "PYTHON=true", *options, str(ready)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert any(call.startswith("uv pip install") and asked in call for call in calls)
+    by_pip = "python -m pip install --quiet -r requirements.txt -e ."
+    assert (by_pip in calls) is not uv_works
+    assert ready.exists()
