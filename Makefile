@@ -52,19 +52,20 @@ update: $(READY) ## execute the notebooks and store their outputs, after a chang
 	$(BIN)/python -m detr_steps gallery notebooks/detections.png
 
 # torch pins the CUDA packages that belong to it; leaving them out keeps the CPU-only build possible
-lock: $(READY) ## pin the newest versions that pyproject.toml allows
-	$(BIN)/python -m pip install --quiet uv
+lock: $(READY) $(BIN)/uv ## pin the newest versions that pyproject.toml allows
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --upgrade --no-annotate \
 		--no-header --python-version 3.11 | grep -vE '^(nvidia-|cuda-|triton)' > requirements.txt
 
 # uv is twice as fast; pip knows mirrors that uv does not, and does without PyTorch's own index
-$(READY): requirements.txt pyproject.toml
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet uv
+$(READY): requirements.txt pyproject.toml | $(BIN)/uv
 	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --compile-bytecode $(CPU_BUILD) -r requirements.txt -e . \
 		|| $(BIN)/python -m pip install --quiet -r requirements.txt -e .
 	$(BIN)/python -c "import matplotlib.font_manager"
 	touch $(READY)
+
+$(BIN)/uv:
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet uv
 
 clean:
 	rm -rf .venv build
