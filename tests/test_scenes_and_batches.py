@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from detr_steps import box_cxcywh_to_xyxy, box_iou
 from detr_steps.training.batches import StepSampler, collate, flip_some
-from detr_steps.training.evaluation import count_duplicates
-from detr_steps.training.scenes import CLASSES, Scenes, inside_shape
-from detr_steps.training.trainer import dense_targets
+from detr_steps.training.evaluation import count_duplicates, scores
+from detr_steps.training.scenes import CLASSES, LONGEST, MAX_IOU, SHORTEST, Scenes, outline
+from detr_steps.training.trainer import dense_pairs
 
 
 def test_scenes_are_the_same_on_every_machine():
@@ -18,7 +19,7 @@ def test_scenes_are_the_same_on_every_machine():
         picture, labels, boxes = Scenes(40).draw(index)
         digest.update(picture.tobytes())
         digest.update(labels.astype("<i8").tobytes() + boxes.astype("<f8").tobytes())
-    assert digest.hexdigest()[:16] == "2fce96dd70f78cfb"
+    assert digest.hexdigest()[:16] == "711726a06f4dba69"
 
 
 def test_a_scene_depends_on_seed_split_and_index_alone():
@@ -32,24 +33,48 @@ def test_a_scene_depends_on_seed_split_and_index_alone():
         assert not torch.equal(one[3][0], different[3][0])
 
 
-def test_targets_are_valid_and_boxes_fit_their_shapes():
+def test_targets_are_valid():
     scenes = Scenes(200)
     seen = set()
     for image, target in (scenes[i] for i in range(200)):
-        assert list(image.shape) == [3, 96, 96] and image.isfinite().all()
-        assert 1 <= len(target["labels"]) <= 5
+        assert list(image.shape) == [3, 128, 128] and image.isfinite().all()
+        assert 1 <= len(target["labels"]) <= 6
         cx, cy, w, h = target["boxes"].unbind(-1)
         edges = torch.stack((cx - w / 2, cy - h / 2, 1 - cx - w / 2, 1 - cy - h / 2))
         assert (edges > -1e-6).all()
+        corners = box_cxcywh_to_xyxy(target["boxes"])
+        assert (box_iou(corners, corners).fill_diagonal_(0) <= MAX_IOU + 1e-6).all()
         seen |= set(target["labels"].tolist())
     assert seen == set(range(len(CLASSES)))
 
 
-def test_every_shape_fills_its_box():
-    y, x = (np.mgrid[:101, :101] - 50) / 50.0
+def test_sides_are_spread_evenly_over_doublings():
+    sides = torch.cat([Scenes(400)[i][1]["boxes"][:, 2:].flatten() for i in range(400)])
+    assert sides.min() >= SHORTEST and sides.max() <= LONGEST
+    middle = (SHORTEST * LONGEST) ** 0.5
+    assert (
+        0.45 < (sides < middle).float().mean() < 0.6
+    )  # a crowded scene has less room for long ones
+
+
+@pytest.mark.parametrize(("width", "height"), [(90, 60), (19, 19)])
+def test_every_outline_touches_the_four_sides_of_its_box_and_is_hollow(width, height):
     for name in CLASSES:
-        rows, columns = inside_shape(name, x, y).nonzero()
-        assert max(rows.min(), columns.min()) <= 2 and min(rows.max(), columns.max()) >= 98, name
+        y, x = np.mgrid[:height, :width]
+        mask = outline(name, float(width), float(height), x + 0.5, y + 0.5)
+        assert mask.any(1)[[0, -1]].all() and mask.any(0)[[0, -1]].all(), name
+        assert not mask[height // 2, width // 2], name
+
+
+def test_outlines_are_what_is_drawn_and_all_of_one_colour():
+    scenes = Scenes(20)
+    for index in range(20):
+        picture, labels, boxes = scenes.draw(index)
+        drawn = scenes.outlines(labels, boxes).any(0)
+        spread = np.ptp(picture[drawn].astype(int), axis=0)
+        assert (spread <= 17).all()  # the noise
+        distance = np.abs(picture[~drawn].astype(int) - picture[drawn].mean(0)).sum(-1)
+        assert distance.min() > 100
 
 
 def test_an_unknown_split_is_named():
@@ -92,13 +117,20 @@ def test_flips_mirror_image_and_box_together():
     assert torch.equal(targets[0]["boxes"], torch.tensor([[0.2, 0.4, 0.1, 0.3]]))
 
 
-def test_a_cell_takes_the_class_of_the_smallest_box_over_it():
+def test_a_cell_is_paired_with_the_smallest_box_over_its_centre():
     target = {
         "labels": torch.tensor([2, 1]),
         "boxes": torch.tensor([[0.25, 0.25, 0.3, 0.3], [0.5, 0.5, 1.0, 0.5]]),
     }
-    dense = dense_targets([target], (4, 4), num_classes=3)[0]
-    assert dense.tolist() == [[2, 2, 3, 3], [2, 2, 1, 1], [1, 1, 1, 1], [3, 3, 3, 3]]
+    everywhere = torch.ones(1, 4, 4, dtype=torch.bool)
+    ((cell, index),) = dense_pairs([target], everywhere)
+    assert cell.tolist() == [0, 1, 4, 5, 6, 7, 8, 9, 10, 11]
+    assert index.tolist() == [0, 0, 0, 0, 1, 1, 1, 1, 1, 1]
+    padded = torch.zeros(1, 5, 6, dtype=torch.bool)
+    padded[:, :4, :4] = True
+    ((cell, again),) = dense_pairs([target], padded)
+    assert cell.tolist() == [0, 1, 6, 7, 8, 9, 12, 13, 14, 15]
+    assert torch.equal(index, again)
 
 
 def test_a_duplicate_is_a_second_box_of_the_same_class_on_the_same_place():
@@ -110,3 +142,15 @@ def test_a_duplicate_is_a_second_box_of_the_same_class_on_the_same_place():
     assert count_duplicates([one, one]) == 4
     assert count_duplicates([one], iou=0.95) == 1
     assert count_duplicates([{"boxes": boxes[:0], "labels": labels[:0]}]) == 0
+
+
+def test_a_data_set_says_from_which_size_on_objects_are_large():
+    box = torch.tensor([[0.0, 0.0, 80.0, 80.0]])
+    wanted = [{"boxes": box, "labels": torch.tensor([1])}]
+    found = [{**wanted[0], "scores": torch.tensor([0.9])}]
+    coco, scenes = scores(found, wanted), scores(found, wanted, Scenes.large)
+    assert coco["map"] == scenes["map"] == pytest.approx(100)
+    assert coco["map_large"] < 0 and scenes["map_large"] == pytest.approx(
+        100
+    )  # -100: there is none
+    assert coco["map_medium"] == pytest.approx(100) and scenes["map_medium"] < 0
