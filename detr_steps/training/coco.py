@@ -13,6 +13,7 @@ from torchvision.datasets import CocoDetection
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as transform
 
+from .evaluation import COCO_LARGE
 from .normalisation import to_input
 
 TRAIN_SIDES = tuple(range(480, 801, 32))  # DETR, section 4 ("Technical details")
@@ -86,6 +87,8 @@ class CocoScenes(Dataset):
     image's own `size` (H, W), and `all_boxes` [K, 4] as corners in its pixels with `all_labels` and
     `crowd`.
     """
+
+    large = COCO_LARGE
 
     def __init__(
         self,

@@ -13,6 +13,7 @@ from ..step7_hungarian_matching import box_cxcywh_to_xyxy, box_iou
 from ..step8_set_loss import Step8
 from .batches import collate
 
+COCO_LARGE = 96  # pixels: an object is large from the area of such a square on
 METRICS = ("map", "map_50", "map_75", "map_small", "map_medium", "map_large")
 
 
@@ -77,14 +78,41 @@ def average_precision(**options):
     return MeanAveragePrecision(iou_type="bbox", backend="pycocotools", **options)
 
 
+def scores(
+    found: Sequence[Mapping[str, Tensor]],
+    wanted: Sequence[Mapping[str, Tensor]],
+    large: float = COCO_LARGE,
+) -> dict[str, float]:
+    """COCO's AP, AP50, AP75 and AP by size, in percent, by pycocotools through torchmetrics.
+
+    Args:
+        found, wanted: of each image, as `collect` returns them.
+        large: side of the square in pixels from whose area on an object counts as large; medium
+            begins at a third of it.
+    """
+    metric = average_precision()
+    metric.update(*(scaled(images, COCO_LARGE / large) for images in (found, wanted)))
+    result = metric.compute()
+    return {name: 100 * result[name].item() for name in METRICS}
+
+
+def scaled(images: Sequence[Mapping[str, Tensor]], factor: float) -> list[dict[str, Tensor]]:
+    """The same with all boxes in another unit of length."""
+    return [{**image, "boxes": image["boxes"] * factor} for image in images]
+
+
 def evaluate(
     model: Step8, dataset: Dataset, accelerator: Accelerator, batch_size: int = 50
 ) -> dict[str, float]:
-    """COCO's AP, AP50, AP75 and AP by size, in percent, by pycocotools through torchmetrics."""
-    metric = average_precision()
-    metric.update(*collect(model, dataset, accelerator, batch_size))
-    result = metric.compute()
-    return {name: 100 * result[name].item() for name in METRICS}
+    """The `scores` of a model on a data set, with the data set's own measure of `large`."""
+    return scores(*collect(model, dataset, accelerator, batch_size), dataset_large(dataset))
+
+
+def dataset_large(dataset: Dataset) -> float:
+    """From which side on a data set calls objects large; that of a part is that of the whole."""
+    while isinstance(dataset, Subset):
+        dataset = dataset.dataset
+    return dataset.large
 
 
 def precision_by_recall(found: list[dict[str, Tensor]], wanted: list[dict[str, Tensor]]) -> Tensor:

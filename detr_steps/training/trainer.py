@@ -1,19 +1,19 @@
-"""Training: a dense warm start of the backbone, then DETR's set loss."""
+"""Training: a dense warm start of all but the decoder, then DETR's set loss."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from accelerate import Accelerator
 from accelerate.utils import set_seed
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from ..step8_set_loss import Step8
-from .batches import StepSampler, collate, flip_some
+from ..step7_hungarian_matching import Pairs
+from ..step8_set_loss import Step8, mean_over_processes
+from .batches import StepSampler, Target, collate, flip_some
 from .checkpoints import load_checkpoint, save_checkpoint
 from .detectors import save_detector
 from .evaluation import evaluate
@@ -23,13 +23,17 @@ BEST = "best.safetensors"
 
 @dataclass(frozen=True)
 class Settings:
-    """What a training run is decided by, beside its data."""
+    """What a training run is decided by, beside its data.
 
-    steps: int = 8000
-    pretrain_steps: int = 1000
-    batch_size: int = 16
-    lr: float = 1.5e-3
-    backbone_lr: float = 1.5e-3
+    `warm_lr` is the learning rate of backbone, FPN and encoder with the set loss; `lr` is that of
+    the rest.
+    """
+
+    steps: int = 8500
+    pretrain_steps: int = 2000
+    batch_size: int = 8
+    lr: float = 2e-3
+    warm_lr: float = 3e-4
     pretrain_lr: float = 2e-3
     weight_decay: float = 1e-4
     warmup: int = 100
@@ -39,34 +43,49 @@ class Settings:
     save_every: int = 250
 
 
-def dense_targets(
-    targets: list[dict[str, Tensor]], cells: tuple[int, int], num_classes: int
-) -> Tensor:
-    """The class of the smallest box over the centre of each cell, else C: [B, H', W']."""
-    rows, columns = cells
-    y = (torch.arange(rows) + 0.5) / rows
-    x = (torch.arange(columns) + 0.5) / columns
-    dense = torch.full((len(targets), rows, columns), num_classes)
-    for image, target in zip(dense, targets, strict=True):
+def dense_pairs(targets: Sequence[Target], inside: Tensor) -> list[Pairs]:
+    """Pairs each cell of a map with an object: with the smallest box over the cell's centre.
+
+    Args:
+        targets: see `Step7.match`.
+        inside: True for cells that are not padding, bool [B, H', W']; rows and columns are counted
+            as `PositionEmbedding2D` does.
+
+    Returns:
+        For each image (cell index [K], target index [K]), as `Step7.match` pairs queries.
+    """
+    pairs = []
+    for target, cells in zip(targets, inside, strict=True):
+        y, x = (
+            (torch.arange(len(used)) + 0.5) / used.sum() for used in (cells.any(1), cells.any(0))
+        )
+        owner = torch.full(cells.shape, -1)
         cx, cy, w, h = target["boxes"].unbind(-1)
         for j in (w * h).argsort(descending=True):
             covered = ((y - cy[j]).abs() <= h[j] / 2)[:, None] & ((x - cx[j]).abs() <= w[j] / 2)
-            image[covered] = target["labels"][j]
-    return dense
+            owner[covered] = j
+        cell = (owner.flatten() >= 0).nonzero()[:, 0]
+        pairs.append((cell, owner.flatten()[cell]))
+    return pairs
 
 
-class DenseClassifier(nn.Module):
-    """A model's backbone with a linear head on its last stage: what each cell shows."""
+class DenseDetector(nn.Module):
+    """A model without its decoder: its two heads read each cell of the memory.
+
+    Args:
+        model: the model, whose parts are shared.
+    """
 
     def __init__(self, model: Step8):
         super().__init__()
-        self.backbone = model.backbone
-        channels = model.fpn.lateral["p5"].in_channels
-        self.head = nn.Conv2d(channels, model.num_classes + 1, 1)
+        heads = model.class_head, model.bbox_head
+        self.parts = nn.ModuleList([model.backbone, model.fpn, model.encoder, *heads])
+        self.encode, self.predict = model.encode, model.predict
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Images [B, 3, H, W] -> logits of every cell [B, C+1, H', W']."""
-        return self.head(self.backbone(images))
+    def forward(self, images: Tensor, padding_mask: Tensor | None = None) -> dict[str, Tensor]:
+        """Images [B, 3, H, W] -> class_logits [B, H'W', C+1], bbox_pred [B, H'W', 4], context."""
+        context = self.encode(images, padding_mask)
+        return {**self.predict(context["mem"][None]), **context}
 
 
 def schedule(settings: Settings) -> Callable[[int], float]:
@@ -106,7 +125,8 @@ class Trainer:
     Args:
         model: the model, changed in place.
         dataset: items (image, target), with `classes` and `short_side`, as `Scenes` has them.
-        choose: data that the best weights are chosen on.
+        choose: data that the best weights are chosen on, with `large` as `Scenes` has it; None
+            evaluates nothing.
         settings: see `Settings`.
         folder: where checkpoints and weights are kept; None keeps nothing.
         accelerator: of Hugging Face Accelerate; decides devices, processes and precision.
@@ -117,7 +137,7 @@ class Trainer:
         self,
         model: Step8,
         dataset: Dataset,
-        choose: Dataset,
+        choose: Dataset | None,
         settings: Settings,
         folder: Path | None = None,
         accelerator: Accelerator | None = None,
@@ -145,11 +165,11 @@ class Trainer:
         return self.model
 
     def pretrain_stage(self) -> Stage:
-        """The dense warm start of the backbone."""
+        """The dense warm start of all but the decoder."""
         settings = self.settings
-        classifier = DenseClassifier(self.model)
+        detector = DenseDetector(self.model)
         optimizer = torch.optim.AdamW(
-            classifier.parameters(),
+            detector.parameters(),
             settings.pretrain_lr,
             weight_decay=settings.weight_decay,
             fused=True,
@@ -158,16 +178,18 @@ class Trainer:
             optimizer, settings.pretrain_lr, max(settings.pretrain_steps, 1)
         )
         steps = settings.pretrain_steps
-        return Stage("pretrain", steps, classifier, self.dense_loss, optimizer, scheduler)
+        return Stage("pretrain", steps, detector, self.dense_loss, optimizer, scheduler)
 
     def train_stage(self) -> Stage:
         """The training of the whole model with DETR's set loss."""
         settings = self.settings
-        backbone = list(self.model.backbone.parameters())
-        known = {id(p) for p in backbone}
-        rest = [p for p in self.model.parameters() if id(p) not in known]
+        model = self.model
+        warm_parts = model.backbone, model.fpn, model.encoder
+        warm = [p for part in warm_parts for p in part.parameters()]
+        known = {id(p) for p in warm}
+        rest = [p for p in model.parameters() if id(p) not in known]
         optimizer = torch.optim.AdamW(
-            [{"params": rest}, {"params": backbone, "lr": settings.backbone_lr}],
+            [{"params": rest}, {"params": warm, "lr": settings.warm_lr}],
             settings.lr,
             weight_decay=settings.weight_decay,
             fused=True,
@@ -230,7 +252,8 @@ class Trainer:
     def keep(self, stage: Stage, done: int) -> None:
         """Where they are due after so many steps: evaluation, best weights, checkpoint."""
         last = done == stage.steps
-        if stage.name == "train" and (last or done % self.settings.evaluate_every == 0):
+        due = last or done % self.settings.evaluate_every == 0
+        if due and stage.name == "train" and self.choose is not None:
             self.evaluate_and_keep(done)
         if last or done % self.settings.save_every == 0:
             self.save(stage, done)
@@ -266,11 +289,17 @@ class Trainer:
             data = self.dataset
             save_detector(self.model, self.folder / BEST, data.classes, data.short_side, notes)
 
-    def dense_loss(self, classifier: nn.Module, images: Tensor, mask, targets) -> Tensor:
-        """Cross-entropy of every cell."""
-        logits = classifier(images)
-        wanted = dense_targets(targets, tuple(logits.shape[-2:]), self.model.num_classes)
-        return F.cross_entropy(logits.float(), wanted.to(logits.device))
+    def dense_loss(self, detector: nn.Module, images: Tensor, mask, targets) -> Tensor:
+        """DETR's loss of one layer, where each cell stands for a query and its pair is given."""
+        model, outputs = self.model, detector(images, mask)
+        everywhere = torch.ones_like(outputs["features"][:, 0], dtype=torch.bool)
+        inside = ~outputs["padding_mask"] if mask is not None else everywhere
+        pairs = dense_pairs(targets, inside.cpu())
+        count = outputs["bbox_pred"].new_tensor(sum(len(cell) for cell, _ in pairs))
+        num_boxes = mean_over_processes(count).clamp(min=1)
+        terms = model.layer_terms(outputs, pairs, targets, num_boxes)
+        boxes = model.w_bbox * terms["bbox"] + model.w_giou * terms["giou"]
+        return model.w_class * terms["class"] + boxes
 
     def set_loss(self, model: nn.Module, images: Tensor, mask, targets) -> Tensor:
         """DETR's loss."""
