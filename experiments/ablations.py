@@ -8,6 +8,8 @@ import csv
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -17,11 +19,14 @@ from torch import Tensor
 
 from detr_steps import Step8, box_cxcywh_to_xyxy, box_iou
 from detr_steps.notebook.attention import silenced
-from detr_steps.notebook.results import ablation_table, read_ablations, summarize
-from detr_steps.training.evaluation import METRICS
+from detr_steps.notebook.results import COLUMNS, MEASURES, read_ablations, report
+from detr_steps.training.evaluation import collect, count_duplicates, scores
 from detr_steps.training.scenes import Scenes
 from detr_steps.training.small import small_detr
-from detr_steps.training.trainer import Settings, Trainer
+from detr_steps.training.trainer import DenseDetector, Settings, Trainer
+
+CHOOSE_SCENES = 500  # of the split "choose", to measure on
+CONFIDENT = 0.5  # least score of a detection that counts as a duplicate
 
 
 class WithoutPositions(Step8):
@@ -31,6 +36,27 @@ class WithoutPositions(Step8):
         """As in Step8, while the position embedding is all zeros."""
         with silenced(self.position_embedding):
             return super().encode(images, padding_mask)
+
+
+class PositionsAtInput(WithoutPositions):
+    """Step8 whose positions are added to the features, and to no query or key after that."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.fpn.register_forward_hook(self.add_positions)
+
+    def add_positions(self, fpn, args, levels: list[Tensor]) -> list[Tensor]:
+        """What the pyramid returns, with the positions, which are silenced elsewhere."""
+        return [level + self.position_embedding.forward(level) for level in levels]
+
+
+class WithoutSelfAttention(Step8):
+    """Step8 whose queries do not see each other: they read the image alone."""
+
+    def decode(self, context: dict[str, Tensor]) -> Tensor:
+        """As in Step8, while the queries' self-attention adds zeros."""
+        with silenced(*(layer.self_attn for layer in self.decoder.layers)):
+            return super().decode(context)
 
 
 class WithoutDeepSupervision(Step8):
@@ -62,77 +88,121 @@ class BrokenGIoU(Step8):
 
 VARIANTS: dict[str, dict] = {  # name: arguments of `small_detr`
     "DETR": {},
-    "without positions": {"step": WithoutPositions},
     "without encoder": {"enc_layers": 0},
+    "without positions": {"step": WithoutPositions},
+    "positions at the input alone": {"step": PositionsAtInput},
+    "without the queries' self-attention": {"step": WithoutSelfAttention},
+    "one decoder layer": {"dec_layers": 1},
     "without deep supervision": {"step": WithoutDeepSupervision},
     "broken GIoU": {"step": BrokenGIoU},
+    "without L1": {"cost_bbox": 0.0, "w_bbox": 0.0},
     "no-object weight 1": {"no_object_weight": 1.0},
-    "without pretraining": {},
+    "without warm start": {},
 }
 
+# these differ from DETR in the decoder alone, which the warm start leaves out: they share it
+SHARED_WARM_START = (
+    "without the queries' self-attention",
+    "one decoder layer",
+    "without deep supervision",
+)
 
-def train_variants(
-    seed: int, steps: int, pretrain_steps: int, scenes: int, threads: int
-) -> list[dict[str, str | float]]:
-    """Trains all variants from one seed; a row for each.
 
-    They share the data, their order, and the backbone's warm start (but for "without pretraining").
-    AP is that on 500 scenes of the split "choose".
+@dataclass(frozen=True)
+class Study:
+    """What all runs of the ablations have in common.
+
+    Args:
+        steps, pretrain_steps: of a run; see `Settings`.
+        scenes: to train on.
+    """
+
+    steps: int
+    pretrain_steps: int
+    scenes: int
+
+
+def run_seed(seed: int, variants: Sequence[str], study: Study, threads: int, out: Path) -> None:
+    """Trains variants from one seed, measures each of them, and writes a row for each.
+
+    They share the data and their order. A variant is trained without its part from the first step
+    on, in the warm start as well.
     """
     torch.set_num_threads(threads)
     accelerator = Accelerator(cpu=True)
-    data, choose = Scenes(scenes, seed=seed), Scenes(500, "choose", seed=seed)
+    data, choose = Scenes(study.scenes, seed=seed), Scenes(CHOOSE_SCENES, "choose", seed=seed)
 
-    def trainer(model: Step8, **changes) -> Trainer:
-        settings = Settings(**{"seed": seed, "evaluate_every": steps + 1, **changes})
-        return Trainer(model, data, choose, settings, accelerator=accelerator)
-
-    def fresh(**arguments) -> Step8:
+    def fresh(variant: str) -> Step8:
         torch.manual_seed(seed)
-        return small_detr(len(Scenes.classes), **arguments)
+        return small_detr(len(Scenes.classes), **VARIANTS[variant])
 
-    warm = trainer(fresh(), steps=0, pretrain_steps=pretrain_steps).run().backbone.state_dict()
-    rows = []
-    for variant, arguments in VARIANTS.items():
-        model = fresh(**arguments)
-        if variant != "without pretraining":
-            model.backbone.load_state_dict(warm)
-        training = trainer(model, steps=steps, pretrain_steps=0)
-        training.run()
-        result = {name: training.history[-1][name] for name in METRICS}
-        rows.append({"variant": variant, "seed": seed, "steps": steps, **result})
-    return rows
+    def train(model: Step8, steps: int, pretrain_steps: int, **changes: float) -> None:
+        settings = Settings(seed=seed, steps=steps, pretrain_steps=pretrain_steps, **changes)
+        Trainer(model, data, None, settings, accelerator=accelerator).run()
+
+    @cache
+    def warm_start(variant: str) -> dict[str, Tensor]:
+        model = fresh(variant)
+        train(model, 0, study.pretrain_steps)
+        return DenseDetector(model).state_dict()
+
+    for variant in variants:
+        model = fresh(variant)
+        if variant == "without warm start":  # no trained weights that a lower rate protects
+            train(model, study.steps, 0, warm_lr=Settings.lr)
+        else:
+            source = "DETR" if variant in SHARED_WARM_START else variant
+            DenseDetector(model).load_state_dict(warm_start(source))
+            train(model, study.steps, 0)
+        row = {"variant": variant, "seed": seed, "steps": study.steps}
+        write_row(row | measure(model, choose, accelerator), out)
 
 
-def run_ablations(
-    out: Path, seeds: int, steps: int, pretrain_steps: int, scenes: int, jobs: int = 1
-) -> None:
-    """Trains every variant from every seed, and writes AP and its kin of each run.
+def measure(model: Step8, choose: Scenes, accelerator: Accelerator) -> dict[str, float]:
+    """AP and its kin on scenes, and confident duplicates an image."""
+    found, wanted = collect(model, choose, accelerator)
+    confident = [
+        {name: values[one["scores"] > CONFIDENT] for name, values in one.items()} for one in found
+    ]
+    duplicates = count_duplicates(confident) / len(found)
+    result = scores(found, wanted, choose.large) | {"duplicates": duplicates}
+    return {name: result[name] for name in MEASURES}
+
+
+def run_ablations(out: Path, seeds: int, study: Study, jobs: int = 1) -> None:
+    """Trains every variant from every seed, writes a row for each run, and prints the tables.
 
     Args:
-        out: CSV file; seeds that it holds are left out.
+        out: CSV file; runs that it holds are left out.
         seeds: runs of each variant.
-        steps, pretrain_steps, scenes: of a run; see `train_variants`.
+        study: see `Study`.
         jobs: seeds at a time; they share the processors.
+
+    Raises:
+        ValueError: the file holds rows of another study.
     """
-    done = {int(row["seed"]) for row in read_ablations(out)}
-    todo = [seed for seed in range(seeds) if seed not in done]
-    settings = steps, pretrain_steps, scenes, max(1, (os.cpu_count() or 1) // jobs)
+    rows = read_ablations(out)
+    if any(tuple(row) != COLUMNS or row["steps"] != str(study.steps) for row in rows):
+        raise ValueError(
+            f"{out}: expected rows of this study with {study.steps} steps; choose another file"
+        )
+    done = {(int(row["seed"]), row["variant"]) for row in rows}
+    if not rows:
+        out.write_text(",".join(COLUMNS) + "\n", encoding="utf-8")
+    threads = max(1, (os.cpu_count() or 1) // jobs)
     with ProcessPoolExecutor(jobs, get_context("spawn"), max_tasks_per_child=1) as pool:
-        runs = [pool.submit(train_variants, seed, *settings) for seed in todo]
-        for future in as_completed(runs):
-            write_rows(future.result(), out)
-    for metric, name in (("map", "AP"), ("map_50", "AP50")):
-        print(ablation_table(summarize(read_ablations(out), metric), name))
+        runs = []
+        for seed in range(seeds):
+            if todo := [variant for variant in VARIANTS if (seed, variant) not in done]:
+                runs.append(pool.submit(run_seed, seed, todo, study, threads, out))
+        for run in as_completed(runs):
+            run.result()
+    print(report(read_ablations(out)))
 
 
-def write_rows(rows: Sequence[Mapping[str, str | float]], file: Path) -> None:
-    """Adds rows to the results, and says so; a new file begins with the columns' names."""
-    begin = not file.exists()
+def write_row(row: Mapping[str, str | float], file: Path) -> None:
+    """Adds a row to the results, and says so."""
     with file.open("a", newline="", encoding="utf-8") as lines:
-        writer = csv.DictWriter(lines, ["variant", "seed", "steps", *METRICS], lineterminator="\n")
-        if begin:
-            writer.writeheader()
-        for row in rows:
-            writer.writerow({k: f"{v:.2f}" if isinstance(v, float) else v for k, v in row.items()})
-            print(f"{row['variant']}, seed {row['seed']}: AP {row['map']:.1f}")
+        writer = csv.DictWriter(lines, COLUMNS, lineterminator="\n")
+        writer.writerow({k: f"{v:.3f}" if isinstance(v, float) else v for k, v in row.items()})
+    print(f"{row['variant']}, seed {row['seed']}: AP {row['map']:.1f}", flush=True)

@@ -7,7 +7,7 @@ import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 
 from matplotlib.figure import Figure
 from scipy.stats import ttest_rel
@@ -15,6 +15,15 @@ from scipy.stats import ttest_rel
 from .drawing import BLUE, SKY, VERMILLION, panels
 
 ABLATIONS = Path(__file__).with_name("ablations.csv")
+MEASURES = {
+    "map": "AP",
+    "map_50": "AP50",
+    "map_75": "AP75",
+    "map_large": "AP of large objects",
+    "duplicates": "duplicates an image",
+}
+COLUMNS = ("variant", "seed", "steps", *MEASURES)
+CONFIDENCE = 0.95
 
 
 def read_ablations(file: Path = ABLATIONS) -> list[dict[str, str]]:
@@ -30,10 +39,10 @@ class Summary:
     """The runs of one variant, and how far they are from those of DETR.
 
     Args:
-        values: the metric of each run, by seed.
+        values: the measure of each run, by seed.
         difference: the mean of variant minus DETR.
-        low, high: 99% confidence interval of the difference, by a paired t-test: the runs of one
-            seed share data and starting weights. 99%, because several variants are compared.
+        low, high: 95% confidence interval of the difference, by a paired t-test: the runs of one
+            seed share data and starting weights.
     """
 
     values: list[float]
@@ -44,46 +53,57 @@ class Summary:
     @property
     def shows(self) -> bool:
         """Whether the difference is outside of the noise: its interval leaves out 0."""
-        return not self.low <= 0 <= self.high
+        return self.low > 0 or self.high < 0
 
 
-def summarize(rows: Sequence[Mapping[str, str]], metric: str = "map") -> dict[str, Summary]:
-    """A metric of all runs, by variant, in the order of the rows."""
-    variants = dict.fromkeys(row["variant"] for row in rows)
-    rows = sorted(rows, key=lambda row: int(row["seed"]))
-    values = {
-        variant: [float(row[metric]) for row in rows if row["variant"] == variant]
-        for variant in variants
-    }
-    base = values["DETR"]
-    summaries = {"DETR": Summary(base, 0.0, 0.0, 0.0)}
-    for variant, those in values.items():
-        if variant != "DETR":
-            interval = ttest_rel(those, base).confidence_interval(0.99)
-            summaries[variant] = Summary(those, mean(those) - mean(base), *interval)
+def summarize(rows: Sequence[Mapping[str, str]], measure: str = "map") -> dict[str, Summary]:
+    """A measure of all runs, by variant, in the order of the rows.
+
+    Args:
+        rows: see `read_ablations`; DETR has every seed that another variant has.
+        measure: one of `MEASURES`.
+    """
+    variants = dict.fromkeys(["DETR", *(row["variant"] for row in rows)])
+    values: dict[str, dict[str, float]] = {variant: {} for variant in variants}
+    for row in sorted(rows, key=lambda row: int(row["seed"])):
+        values[row["variant"]][row["seed"]] = float(row[measure])
+    base = values.pop("DETR")
+    summaries = {"DETR": Summary(list(base.values()), 0.0, 0.0, 0.0)}
+    for variant, runs in values.items():
+        those, whole = zip(*((value, base[seed]) for seed, value in runs.items()), strict=True)
+        interval = ttest_rel(those, whole).confidence_interval(CONFIDENCE)
+        summaries[variant] = Summary(list(those), mean(those) - mean(whole), *interval)
     return summaries
 
 
-def ablation_table(summaries: Mapping[str, Summary], metric: str = "AP") -> str:
-    """A Markdown table of all variants."""
+def ablation_table(summaries: Mapping[str, Summary], measure: str = "AP", digits: int = 1) -> str:
+    """A Markdown table of all variants, with so many digits after the point."""
     lines = [
-        f"| variant | {metric}, mean | standard deviation | against DETR | 99% interval | |",
-        "|---|--:|--:|--:|:-:|---|",
+        f"| variant | {measure} | against DETR | 95% interval | |",
+        "|---|--:|--:|:-:|---|",
     ]
     for name, one in summaries.items():
-        start = f"| {name} | {mean(one.values):.1f} | {stdev(one.values):.1f} |"
+        start = f"| {name} | {mean(one.values):.{digits}f} |"
         if name == "DETR":
             lines.append(f"{start} | | |")
         else:
             word = "shows" if one.shows else "within the noise"
-            interval = f"{one.low:+.1f} to {one.high:+.1f}"
-            lines.append(f"{start} {one.difference:+.1f} | {interval} | {word} |")
+            interval = f"{one.low:+.{digits}f} to {one.high:+.{digits}f}"
+            lines.append(f"{start} {one.difference:+.{digits}f} | {interval} | {word} |")
     return "\n".join(lines)
+
+
+def report(rows: Sequence[Mapping[str, str]]) -> str:
+    """A table for each measure, one below the other."""
+    return "\n\n".join(
+        ablation_table(summarize(rows, key), name, digits=2 if key == "duplicates" else 1)
+        for key, name in MEASURES.items()
+    )
 
 
 def draw_ablations(summaries: Mapping[str, Summary]) -> Figure:
     """Every run as a dot, the mean of each variant as a bar, DETR's range as a band."""
-    figure, (axis,) = panels(1, width=8, height=3.2)
+    figure, (axis,) = panels(1, width=8, height=0.36 * len(summaries) + 0.7)
     names = list(summaries)
     base = summaries["DETR"].values
     axis.axvspan(min(base), max(base), color=SKY, alpha=0.3, label="range of DETR's runs")
