@@ -41,7 +41,8 @@ DEFAULTS = Settings()
 app = typer.Typer(
     help="Train Step8, DETR, evaluate it, and detect with it. Without options it learns from "
     "scenes that it draws itself, on whatever device there is. Run the notebooks, make a course "
-    "out of them, and grade what comes back. And measure: ablations and benchmarks.",
+    "out of them, and grade what comes back. And measure: ablations, the film of the matching, "
+    "benchmarks.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -102,10 +103,10 @@ Start = Annotated[
     typer.Option(help="weights to start from: shipped, or a file; leaves out the warm start"),
 ]
 Steps = Annotated[int, typer.Option(help="steps with the set loss")]
-PretrainSteps = Annotated[int, typer.Option(help="steps of the backbone's dense warm start")]
+PretrainSteps = Annotated[int, typer.Option(help="steps of the dense warm start")]
 BatchSize = Annotated[int, typer.Option(help="over all processes")]
 LearningRate = Annotated[float, typer.Option(help="learning rate")]
-BackboneRate = Annotated[float, typer.Option(help="of the backbone")]
+WarmRate = Annotated[float, typer.Option(help="of backbone and encoder")]
 WeightDecay = Annotated[float, typer.Option()]
 Clip = Annotated[float, typer.Option(help="longest gradient")]
 Seed = Annotated[int, typer.Option()]
@@ -183,14 +184,14 @@ def train(
     choose_images: ChooseImages = None,
     choose_annotations: ChooseAnnotations = None,
     start: Start = None,
-    side: Side = 96,
+    side: Side = 128,
     scenes: TrainScenes = 8000,
     choose_scenes: ChooseScenes = 300,
     steps: Steps = DEFAULTS.steps,
     pretrain_steps: PretrainSteps = DEFAULTS.pretrain_steps,
     batch_size: BatchSize = DEFAULTS.batch_size,
     lr: LearningRate = DEFAULTS.lr,
-    backbone_lr: BackboneRate = DEFAULTS.backbone_lr,
+    warm_lr: WarmRate = DEFAULTS.warm_lr,
     weight_decay: WeightDecay = DEFAULTS.weight_decay,
     clip: Clip = DEFAULTS.clip,
     seed: Seed = DEFAULTS.seed,
@@ -387,20 +388,38 @@ def grade(
 def ablations_command(
     out: Annotated[
         Path | None,
-        typer.Option(help="CSV file, else the package's own; seeds that it holds are left out"),
+        typer.Option(help="CSV file, else the package's own; runs that it holds are left out"),
     ] = None,
-    seeds: Annotated[int, typer.Option(help="runs of each variant")] = 5,
-    steps: Steps = 800,
-    pretrain_steps: PretrainSteps = 300,
-    scenes: TrainScenes = 3000,
+    seeds: Annotated[int, typer.Option(help="runs of each variant")] = 6,
+    steps: Steps = 1000,
+    pretrain_steps: PretrainSteps = 800,
+    scenes: TrainScenes = 8000,
     jobs: Annotated[int, typer.Option(help="seeds at a time; they share the processors")] = 1,
 ) -> None:
     """Measure what each part of DETR is worth: train without it, from every seed."""
     with checkout_needed("experiments"):
-        from experiments.ablations import run_ablations
+        from experiments.ablations import Study, run_ablations
     from .notebook.results import ABLATIONS  # needs the extra "notebooks"
 
-    run_ablations(out or ABLATIONS, seeds, steps, pretrain_steps, scenes, jobs)
+    run_ablations(out or ABLATIONS, seeds, Study(steps, pretrain_steps, scenes), jobs)
+
+
+@app.command("film")
+@plain_errors()
+def film_command(
+    out: Annotated[
+        Path | None, typer.Option(help="safetensors file, else the package's own")
+    ] = None,
+    steps: Steps = 1500,
+    pretrain_steps: PretrainSteps = 1000,
+    scenes: TrainScenes = 8000,
+) -> None:
+    """Record which query the matching gives to which object while the small model is trained."""
+    with checkout_needed("experiments"):
+        from experiments.film import record_film
+    from .notebook.film import FILM  # needs the extra "notebooks"
+
+    record_film(out or FILM, steps, pretrain_steps, scenes)
 
 
 @app.command("benchmarks")

@@ -12,8 +12,11 @@ from typer.testing import CliRunner
 
 import benchmarks.run
 import experiments.ablations
+import experiments.film
 from detr_steps.commands import app
+from detr_steps.notebook.film import FILM
 from detr_steps.notebook.results import ABLATIONS
+from experiments.ablations import Study
 
 HEAVY = ("IPython", "matplotlib", "nbformat", "transformers", "experiments", "benchmarks")
 
@@ -76,6 +79,7 @@ def calls(monkeypatch):
     """The arguments of the studies, which are not carried out."""
     found = []
     monkeypatch.setattr(experiments.ablations, "run_ablations", lambda *args: found.append(args))
+    monkeypatch.setattr(experiments.film, "record_film", lambda *args: found.append(args))
     monkeypatch.setattr(benchmarks.run, "run_benchmarks", lambda *args: found.append(args))
     return found
 
@@ -84,7 +88,15 @@ def test_ablations_get_their_options(calls, tmp_path):
     accepted("ablations")
     options = ["--seeds=2", "--steps=3", "--pretrain-steps=4", "--scenes=5", "--jobs=6"]
     accepted("ablations", "--out", tmp_path / "a.csv", *options)
-    assert calls == [(ABLATIONS, 5, 800, 300, 3000, 1), (tmp_path / "a.csv", 2, 3, 4, 5, 6)]
+    default, given = Study(1000, 800, 8000), Study(3, 4, 5)
+    assert calls == [(ABLATIONS, 6, default, 1), (tmp_path / "a.csv", 2, given, 6)]
+
+
+def test_the_film_gets_its_options(calls, tmp_path):
+    accepted("film")
+    options = ["--steps=3", "--pretrain-steps=4", "--scenes=5"]
+    accepted("film", "--out", tmp_path / "f.safetensors", *options)
+    assert calls == [(FILM, 1500, 1000, 8000), (tmp_path / "f.safetensors", 3, 4, 5)]
 
 
 def test_benchmarks_get_their_options(calls, tmp_path):
@@ -100,7 +112,11 @@ def test_an_unknown_group_of_benchmarks_is_refused_with_the_known_ones():
 
 @pytest.mark.parametrize(
     ("command", "module"),
-    [("ablations", "experiments.ablations"), ("benchmarks", "benchmarks.run")],
+    [
+        ("ablations", "experiments.ablations"),
+        ("film", "experiments.film"),
+        ("benchmarks", "benchmarks.run"),
+    ],
 )
 def test_outside_of_a_checkout_the_studies_are_refused(command, module, monkeypatch):
     folder = module.partition(".")[0]
