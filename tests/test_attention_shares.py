@@ -5,12 +5,16 @@ import torch
 
 from detr_steps.notebook.attention import (
     cells_of,
+    cells_within,
     extremes_of,
     own_shares,
     owners_of,
     recorded_attention,
 )
 from detr_steps.training.small import small_detr
+
+
+EVERYWHERE = torch.ones(6, 6, dtype=torch.bool)
 
 
 def frame(top, bottom, left, right, side=32):
@@ -32,7 +36,7 @@ def test_a_cell_belongs_to_the_only_outline_that_runs_through_it():
 
 def test_even_attention_gives_each_object_the_share_of_its_cells():
     owners = torch.tensor([0, 0, 0, 1, 1, -1])
-    measured, expected = own_shares(torch.full((2, 6, 6), 1 / 6), owners)
+    measured, expected = own_shares(torch.full((2, 6, 6), 1 / 6), owners, EVERYWHERE)
     assert expected.tolist() == pytest.approx([0.5, 0.5, 0.5, 0.25, 0.25])
     assert torch.allclose(measured, expected.expand(2, -1))
 
@@ -42,9 +46,19 @@ def test_attention_to_its_own_object_alone_is_a_share_of_one():
     weights = (owners[:, None] == owners).float()[None]
     weights[0, :, 1] = 5.0  # the ground is left out
     weights[0].fill_diagonal_(7.0)  # and so is the cell itself
-    measured, expected = own_shares(weights, owners)
+    measured, expected = own_shares(weights, owners, EVERYWHERE[:5, :5])
     assert measured.tolist() == [[1.0] * 4]
     assert expected.tolist() == pytest.approx([1 / 3] * 4)
+
+
+def test_of_near_cells_alone_those_count_that_have_both_kinds_of_keys():
+    owners = torch.tensor([0, 0, 1, 1, 1, 2])  # a map of one row
+    near = cells_within(1, 1, 6)
+    assert near[2].tolist() == [False, True, True, True, False, False]
+    weights = torch.arange(1.0, 7.0).expand(1, 6, 6)
+    measured, expected = own_shares(weights, owners, near)
+    assert expected.tolist() == [0.5] * 3  # cells 1, 2 and 4
+    assert measured[0].tolist() == pytest.approx([1 / 4, 4 / 6, 4 / 10])
 
 
 def test_extremes_are_the_cells_in_the_outermost_rows_and_columns():

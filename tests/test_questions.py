@@ -410,7 +410,7 @@ def pull_on_a_lone_objects_box():
 def boxes_too_many():
     scenes = Scenes(500, "test")
     objects = sum(len(scenes[i][1]["labels"]) for i in range(4))
-    return f"{48 // 2 - objects} boxes or more are found twice or made up"
+    return f"{64 // 2 - objects} boxes or more are found twice or made up"
 
 
 @pytest.mark.parametrize("key", COMPUTED)

@@ -67,25 +67,33 @@ def owners_of(cells: Tensor) -> Tensor:
     return torch.where(cells.sum(0) == 1, cells.float().argmax(0), -1)
 
 
-def own_shares(weights: Tensor, owners: Tensor) -> tuple[Tensor, Tensor]:
+def cells_within(reach: int, rows: int, columns: int) -> Tensor:
+    """Which cells of a map lie at most `reach` rows and columns apart: bool [H'W', H'W']."""
+    row, column = torch.arange(rows * columns) // columns, torch.arange(rows * columns) % columns
+    apart = torch.maximum((row[:, None] - row).abs(), (column[:, None] - column).abs())
+    return apart <= reach
+
+
+def own_shares(weights: Tensor, owners: Tensor, counted: Tensor) -> tuple[Tensor, Tensor]:
     """The share of each cell's attention that stays on its own object.
 
     Queries and keys are the cells that belong to one object alone; a cell's weight on itself is
-    left out. A lone cell gives NaN.
+    left out, and so are cells that have keys of their own object alone, or none of it.
 
     Args:
         weights: of self-attention, [heads, H'W', H'W'].
         owners: object of each cell [H'W'], -1 for the cells to leave out.
+        counted: which keys count for each query, bool [H'W', H'W']; see `cells_within`.
 
     Returns:
         The share of each of these K cells [heads, K], and that under uniform attention [K].
     """
-    known = owners >= 0
-    weights, owners = weights[:, known][:, :, known], owners[known]
-    others = ~torch.eye(len(owners), dtype=torch.bool)
-    own = (owners[:, None] == owners) & others
-    measured = (weights * own).sum(-1) / (weights * others).sum(-1)
-    return measured, own.float().sum(-1) / others.float().sum(-1)
+    keys = counted & (owners >= 0) & ~torch.eye(len(owners), dtype=torch.bool)
+    own = keys & (owners[:, None] == owners)
+    queries = (owners >= 0) & own.any(1) & (keys & ~own).any(1)
+    weights, own, keys = weights[:, queries], own[queries], keys[queries]
+    measured = (weights * own).sum(-1) / (weights * keys).sum(-1)
+    return measured, own.sum(-1) / keys.sum(-1)
 
 
 def extremes_of(cells: Tensor, columns: int) -> Tensor:

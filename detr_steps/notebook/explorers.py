@@ -140,22 +140,26 @@ def draw_encoder(image: Tensor, attention: Tensor, row: int, column: int) -> Pic
     )
 
 
-def explore_encoder(detector: Detector, images: Tensor, index: int = 0) -> None:
+def explore_encoder(
+    detector: Detector, images: Tensor, index: int = 0, cell: tuple[int, int] | None = None
+) -> None:
     """Lets the reader pick an image, a layer of the encoder and a cell: where does it attend to?
 
     Args:
         detector: a trained model.
         images: normalised, [B, 3, H, W].
         index: the image to start with.
+        cell: row and column of the cell to start with, the middle one by default.
     """
     layers = detector.model.encoder
     _, attention = attend(detector, images, [layer.self_attn for layer in layers])
     height, width = attention.shape[-2:]
+    row, column = cell or (height // 2, width // 2)
     controls = {
         "index": slider("image", index, 0, len(images) - 1),
         "layer": slider("layer", len(layers), 1, len(layers)),
-        "row": slider("row", height // 2, 0, height - 1),
-        "column": slider("column", width // 2, 0, width - 1),
+        "row": slider("row", row, 0, height - 1),
+        "column": slider("column", column, 0, width - 1),
     }
 
     def draw(index: int, layer: int, row: int, column: int) -> Picture:
