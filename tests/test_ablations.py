@@ -122,6 +122,21 @@ def test_all_variants_are_trained_and_runs_that_exist_are_not_repeated(monkeypat
     assert asked == [(0, [list(VARIANTS)[2]])]
 
 
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [
+        (",".join(COLUMNS), "DETR,0,800" + ",1" * len(MEASURES)),
+        ("variant,seed,steps,map", "DETR,0,1,1"),
+    ],
+)
+def test_rows_of_another_study_are_refused(header, row, tmp_path):
+    out = tmp_path / "runs.csv"
+    out.write_text(f"{header}\n{row}\n")
+    with pytest.raises(ValueError, match="expected rows of this study with 1 steps"):
+        ablations.run_ablations(out, 1, Study(1, 1, 16))
+    assert out.read_text() == f"{header}\n{row}\n"
+
+
 class Inline:
     """Takes the place of a pool of processes, and notes what it is asked to do."""
 

@@ -13,7 +13,6 @@ from detr_steps.notebook.attention import (
 )
 from detr_steps.training.small import small_detr
 
-
 EVERYWHERE = torch.ones(6, 6, dtype=torch.bool)
 
 

@@ -62,6 +62,7 @@ def draw_queries(axes: Axes, film: Film, names: list[str], last: int) -> None:
         changed = torch.cat((torch.tensor([False]), queries[1:] != queries[:-1]))
         axes.plot(film.steps[changed], queries[changed], "o", markersize=4, color=colour)
     axes.set(xlabel="step", ylabel="matched query", xlim=(0, last))
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend(fontsize=9)
 
 
