@@ -57,7 +57,7 @@ def test_the_encoders_picture_holds_the_weights_of_the_chosen_cell():
     figure, alt = explorers.draw_encoder(image, attention, row=1, column=3)
     overlay = figure.axes[1].images[1].get_array()
     assert np.array_equal(overlay[5::10, 5::10], attention[7])
-    assert "cell (1, 3)" in alt and alt.endswith("(0, 1) 62%, (2, 0) 34%.")
+    assert "cell (1, 3)" in alt and alt.endswith("(0, 1) 62%, (2, 0) 34%, (1, 3) 4%.")
     assert frames(figure.axes[0]) == frames(figure.axes[1]) == [(29.5, 9.5)]
 
 
@@ -78,8 +78,9 @@ def test_the_decoders_picture_tells_box_class_and_score_of_each_layer():
     assert "layer 1: dog 0.65, box (0.50, 0.50, 0.50, 0.40)" in alt
 
 
-def test_a_map_without_a_large_weight_says_so():
-    assert explorers.name_cells(torch.full((5, 5), 0.04)) == "no cell with 10%"
+def test_the_largest_weights_are_named_first():
+    weights = torch.tensor([[0.1, 0.05, 0.3], [0.25, 0.2, 0.1]])
+    assert explorers.name_cells(weights, 2) == "(0, 2) 30%, (1, 0) 25%"
 
 
 @pytest.mark.parametrize("second", [[0.5, 0.45, 0.3, 0.3], [0.8, 0.8, 0.1, 0.2]])

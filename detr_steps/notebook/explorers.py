@@ -99,13 +99,12 @@ def slider(name: str, value: int, low: int, high: int) -> IntSlider:
     )
 
 
-def name_cells(weights: Tensor, least: float = 0.1) -> str:
-    """The cells of a map [H', W'] with at least such a weight, in words, in reading order."""
-    cells = [
-        f"({row}, {column}) {weights[row, column]:.0%}"
-        for row, column in (weights >= least).nonzero().tolist()
-    ]
-    return ", ".join(cells) or f"no cell with {least:.0%}"
+def name_cells(weights: Tensor, count: int = 3) -> str:
+    """The cells of a map [H', W'] with the largest weights, in words, the largest first."""
+    values, places = weights.flatten().topk(count)
+    cells = [divmod(place, weights.shape[1]) for place in places.tolist()]
+    named = zip(cells, values.tolist(), strict=True)
+    return ", ".join(f"{cell} {value:.0%}" for cell, value in named)
 
 
 def attend(
@@ -136,7 +135,7 @@ def draw_encoder(image: Tensor, attention: Tensor, row: int, column: int) -> Pic
         draw_cell(axis, image, cells, row, column, VERMILLION)
     return figure, (
         f"Left: an image with cell ({row}, {column}) marked. Right: where it attends to, bright "
-        f"where the weight is large: {name_cells(weights)}."
+        f"where the weight is large, most of all at {name_cells(weights)}."
     )
 
 
@@ -189,7 +188,7 @@ def draw_decoder(
         draw_map(axis, image, attention[i], answer)
         draw_boxes(axis, boxes[[i]], image.shape[-2:])
         box = ", ".join(f"{value:.2f}" for value in boxes[i].tolist())
-        words.append(f"{answer}, box ({box}), looks at {name_cells(attention[i])}")
+        words.append(f"{answer}, box ({box}), looks most of all at {name_cells(attention[i])}")
     return figure, f"One query on an image, bright where it looks; {'; '.join(words)}."
 
 
