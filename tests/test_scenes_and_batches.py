@@ -52,9 +52,8 @@ def test_sides_are_spread_evenly_over_doublings():
     sides = torch.cat([Scenes(400)[i][1]["boxes"][:, 2:].flatten() for i in range(400)])
     assert sides.min() >= SHORTEST and sides.max() <= LONGEST
     middle = (SHORTEST * LONGEST) ** 0.5
-    assert (
-        0.45 < (sides < middle).float().mean() < 0.6
-    )  # a crowded scene has less room for long ones
+    # more than half are short: a crowded scene has less room for long ones
+    assert 0.45 < (sides < middle).float().mean() < 0.6
 
 
 @pytest.mark.parametrize(("width", "height"), [(90, 60), (19, 19)])
@@ -150,7 +149,6 @@ def test_a_data_set_says_from_which_size_on_objects_are_large():
     found = [{**wanted[0], "scores": torch.tensor([0.9])}]
     coco, scenes = scores(found, wanted), scores(found, wanted, Scenes.large)
     assert coco["map"] == scenes["map"] == pytest.approx(100)
-    assert coco["map_large"] < 0 and scenes["map_large"] == pytest.approx(
-        100
-    )  # -100: there is none
+    # below 0 where there is no object of that size
+    assert coco["map_large"] < 0 and scenes["map_large"] == pytest.approx(100)
     assert coco["map_medium"] == pytest.approx(100) and scenes["map_medium"] < 0

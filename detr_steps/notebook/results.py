@@ -93,12 +93,15 @@ def ablation_table(summaries: Mapping[str, Summary], measure: str = "AP", digits
     return "\n".join(lines)
 
 
+def measure_table(rows: Sequence[Mapping[str, str]], measure: str) -> str:
+    """The table of one of `MEASURES`."""
+    digits = 2 if measure == "duplicates" else 1
+    return ablation_table(summarize(rows, measure), MEASURES[measure], digits)
+
+
 def report(rows: Sequence[Mapping[str, str]]) -> str:
-    """A table for each measure, one below the other."""
-    return "\n\n".join(
-        ablation_table(summarize(rows, key), name, digits=2 if key == "duplicates" else 1)
-        for key, name in MEASURES.items()
-    )
+    """The tables of all measures, one below the other."""
+    return "\n\n".join(measure_table(rows, measure) for measure in MEASURES)
 
 
 def draw_ablations(summaries: Mapping[str, Summary]) -> Figure:
