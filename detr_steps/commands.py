@@ -185,7 +185,7 @@ def train(
     choose_annotations: ChooseAnnotations = None,
     start: Start = None,
     side: Side = 128,
-    scenes: TrainScenes = 8000,
+    scenes: TrainScenes = 16000,
     choose_scenes: ChooseScenes = 300,
     steps: Steps = DEFAULTS.steps,
     pretrain_steps: PretrainSteps = DEFAULTS.pretrain_steps,

@@ -38,16 +38,20 @@ class WithoutPositions(Step8):
             return super().encode(images, padding_mask)
 
 
-class PositionsAtInput(WithoutPositions):
-    """Step8 whose positions are added to the features, and to no query or key after that."""
+class PositionsInValues(Step8):
+    """Step8 whose positions are added to the features as well, so that values carry them too."""
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         self.fpn.register_forward_hook(self.add_positions)
 
     def add_positions(self, fpn, args, levels: list[Tensor]) -> list[Tensor]:
-        """What the pyramid returns, with the positions, which are silenced elsewhere."""
+        """What the pyramid returns, with the positions, even where they are silenced later."""
         return [level + self.position_embedding.forward(level) for level in levels]
+
+
+class PositionsAtInput(WithoutPositions, PositionsInValues):
+    """Step8 whose positions are added to the features, and to no query or key after that."""
 
 
 class WithoutSelfAttention(Step8):
@@ -91,6 +95,7 @@ VARIANTS: dict[str, dict] = {  # name: arguments of `small_detr`
     "without encoder": {"enc_layers": 0},
     "without positions": {"step": WithoutPositions},
     "positions at the input alone": {"step": PositionsAtInput},
+    "positions at the input as well": {"step": PositionsInValues},
     "without the queries' self-attention": {"step": WithoutSelfAttention},
     "one decoder layer": {"dec_layers": 1},
     "without deep supervision": {"step": WithoutDeepSupervision},

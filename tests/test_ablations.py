@@ -47,12 +47,15 @@ def test_each_variant_lacks_its_part():
     assert flat.compute_loss(outputs, target).item() == pytest.approx(rest.item())
 
 
-def test_positions_at_the_input_reach_the_features_and_nothing_else():
+@pytest.mark.parametrize(
+    ("name", "later"), [("positions at the input alone", 0), ("positions at the input as well", 1)]
+)
+def test_positions_at_the_input_reach_the_features_and_what_follows_as_named(name, later):
     image = torch.rand(1, 3, 64, 64)
-    base, moved = variant("DETR").eval(), variant("positions at the input alone").eval()
+    base, moved = variant("DETR").eval(), variant(name).eval()
     with torch.no_grad():
         outputs, others = base(image), moved(image)
-    assert others["mem_pos"].abs().sum() == 0
+    assert torch.equal(others["mem_pos"], later * outputs["mem_pos"])
     assert torch.allclose(others["features"], outputs["features"] + outputs["pos_emb"], atol=1e-6)
 
 
@@ -109,7 +112,7 @@ def test_all_variants_are_trained_and_runs_that_exist_are_not_repeated(monkeypat
     assert all(0 <= float(row["map"]) <= 100 for row in rows)
     assert [stage for stage, _ in losses].count(
         "pretrain"
-    ) == 2 * 7  # three variants share DETR's warm start, one has none
+    ) == 2 * 8  # three variants share DETR's warm start, one has none
     first = [loss for stage, loss in losses if stage == "train"]
     assert len(set(first)) == len(VARIANTS)  # each of them starts with another loss
 

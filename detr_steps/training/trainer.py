@@ -29,7 +29,7 @@ class Settings:
     the rest.
     """
 
-    steps: int = 8500
+    steps: int = 9500
     pretrain_steps: int = 2000
     batch_size: int = 8
     lr: float = 2e-3
