@@ -52,9 +52,39 @@ def make(folder, change=lambda data: None):
     return folder, folder / "annotations.json"
 
 
+def make_varied(folder):
+    """Twelve images of five sizes and many kinds, with up to 30 objects; ids have gaps."""
+    rng = np.random.default_rng(1)
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    kinds = ["RGB", "L", "P", "16 bits", "turned", "empty"] * 2
+    data = {"images": [], "annotations": []}
+    for i, kind in enumerate(kinds):
+        width, height = [(96, 64), (64, 96), (80, 80), (120, 60), (150, 100)][i % 5]
+        pixels = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        picture = Image.fromarray(pixels)
+        if kind == "16 bits":
+            picture = Image.fromarray(pixels[..., 0].astype(np.uint16) * 257)
+        elif kind == "turned":
+            picture = Image.fromarray(np.rot90(pixels))
+        elif kind in ("L", "P"):
+            picture = picture.convert(kind)
+        picture.save(folder / f"{i}.png", exif=turned if kind == "turned" else None)
+        entry = {"id": 3 * i + 5, "file_name": f"{i}.png", "width": width, "height": height}
+        data["images"].append(entry)
+        for k in range({"empty": 0, "RGB": 30}.get(kind, 4)):
+            corner, sides = rng.uniform(0, 40, 2), rng.uniform(8, 30, 2)
+            box = [*corner.tolist(), *sides.tolist()]
+            one = {"image_id": 3 * i + 5, "category_id": (7, 3, 90)[k % 3], "bbox": box}
+            data["annotations"].append(one | {"iscrowd": int(k == 3)})
+    data["categories"] = [{"id": 7, "name": "a"}, {"id": 3, "name": "b"}, {"id": 90, "name": "c"}]
+    (folder / "annotations.json").write_text(json.dumps(data))
+    return folder, folder / "annotations.json"
+
+
 def test_images_of_any_mode_and_size_with_mapped_categories(tmp_path):
     data = CocoScenes(*make(tmp_path), sides=(64,))
-    assert data.classes == ("bird", "cat", "cup") and data.category_ids == [3, 7, 90]
+    assert data.classes == ("bird", "cat", "cup") and list(data.names) == [3, 7, 90]
     items = [data[i] for i in range(6)]
     assert [list(image.shape) for image, _ in items] == [
         [3, 64, 85], [3, 85, 64], [3, 64, 64], [3, 64, 64], [3, 64, 115], [3, 64, 64],
@@ -65,11 +95,11 @@ def test_images_of_any_mode_and_size_with_mapped_categories(tmp_path):
     )
     torch.testing.assert_close(items[0][1]["boxes"], expected, atol=0.01, rtol=0)
     assert items[0][1]["crowd"].tolist() == [False, False, True]
-    torch.testing.assert_close(
+    torch.testing.assert_close(  # cut to the image
         items[5][1]["boxes"][0], torch.tensor([60, 60, 20, 20]) / 70, atol=0.01, rtol=0
     )
     images, mask, _ = collate(items)
-    assert list(images.shape) == [6, 3, 85, 115]
+    assert list(images.shape) == [6, 3, 96, 128]
     assert (~mask).sum((1, 2)).tolist() == [i.shape[1] * i.shape[2] for i, _ in items]
 
 
@@ -90,15 +120,15 @@ def test_augmented_targets_stay_valid(tmp_path):
 class Perfect(torch.nn.Module):
     """Finds exactly what is there, in the order of the data set."""
 
-    def __init__(self, data):
+    def __init__(self, data, classes=3):
         super().__init__()
-        self.answers = [data[i][1] for i in range(len(data))]
+        self.answers, self.classes = [data[i][1] for i in range(len(data))], classes
         self.asked = 0
 
     def forward(self, images, padding_mask=None):
-        logits = torch.full((len(images), 5, 4), -20.0)
+        logits = torch.full((len(images), 5, self.classes + 1), -20.0)
         boxes = torch.full((len(images), 5, 4), 0.01)
-        logits[..., 3] = 0.0
+        logits[..., -1] = 0.0
         for i in range(len(images)):
             target = self.answers[self.asked]
             self.asked += 1
@@ -109,49 +139,17 @@ class Perfect(torch.nn.Module):
 
 
 def test_perfect_detections_have_an_ap_of_100_and_crowds_cost_nothing(tmp_path):
-    def without_the_empty_box(data):
-        data["annotations"] = [a for a in data["annotations"] if a["area"]]
-        data["annotations"][-1]["bbox"] = [50, 50, 20, 20]
-
-    data = CocoScenes(*make(tmp_path, without_the_empty_box), sides=(64,))
+    data = CocoScenes(*make(tmp_path), sides=(64,))
     result = evaluate(Perfect(data), data, Accelerator(cpu=True), batch_size=2)
     assert result["map"] == pytest.approx(100, abs=0.1)
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (
-            lambda d: d["annotations"][0].update(category_id=8),
-            r"annotation id 0 of 0\.png.*found 8",
-        ),
-        (
-            lambda d: d["annotations"][0].update(bbox=[1, 2, 3]),
-            r"annotation id 0 of 0\.png.*\[1, 2, 3\]",
-        ),
-        (lambda d: d["annotations"][0].update(bbox=None), "annotation id 0 of 0.png.*None"),
-        (lambda d: d["images"][0].update(file_name="gone.png"), r"gone\.png \(image id 10\)"),
-    ],
-)
-def test_a_broken_entry_is_named(tmp_path, change, message):
-    data = CocoScenes(*make(tmp_path, change))
-    with pytest.raises(ValueError, match=message):
-        data[0]
-
-
-def test_a_broken_image_is_named(tmp_path):
-    folder, annotations = make(tmp_path)
-    (folder / "0.png").write_bytes((folder / "0.png").read_bytes()[:200])
-    with pytest.raises(ValueError, match=r"0\.png \(image id 10\): cannot be read"):
-        CocoScenes(folder, annotations)[0]
-
-
-def test_missing_and_foreign_files_are_named(tmp_path):
+def test_missing_files_are_named(tmp_path):
     folder, annotations = make(tmp_path)
     with pytest.raises(FileNotFoundError, match="images: no folder"):
         CocoScenes(folder / "none", annotations)
     with pytest.raises(FileNotFoundError, match="annotations: no file"):
         CocoScenes(folder, folder / "none.json")
-    (folder / "other.json").write_text("[1, 2]")
-    with pytest.raises(ValueError, match=r"other\.json: expected COCO's JSON format"):
-        CocoScenes(folder, folder / "other.json")
+    (folder / "0.png").write_bytes((folder / "0.png").read_bytes()[:200])
+    with pytest.raises(ValueError, match=r"0\.png: cannot be read"):
+        CocoScenes(folder, annotations)[0]

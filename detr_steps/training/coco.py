@@ -1,20 +1,22 @@
 """Any data set in COCO's format, with DETR's own augmentation."""
 
-from contextlib import redirect_stdout
-from io import StringIO
+import hashlib
+from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision import tv_tensors
-from torchvision.datasets import CocoDetection
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as transform
 
+from .coco_file import read_coco, usable_objects
 from .evaluation import COCO_LARGE
 from .normalisation import to_input
+from .pictures import read_picture
 
 TRAIN_SIDES = tuple(range(480, 801, 32))  # DETR, section 4 ("Technical details")
 
@@ -60,6 +62,29 @@ def detr_transforms(
     return v2.Compose([v2.RandomHorizontalFlip(), v2.RandomChoice([resize, crop]), *finish])
 
 
+def compare_classes(known: Sequence[str], found: Sequence[str]) -> list[str]:
+    """Says which classes of data a model does not know, and which it knows that are not there.
+
+    Args:
+        known: the names of the model's classes.
+        found: those of the data.
+
+    Raises:
+        ValueError: no class is in both.
+    """
+    if not set(known) & set(found):
+        names = f"known are {', '.join(known)}; the data has {', '.join(found)}"
+        raise ValueError(f"classes: expected some with the names that the model knows: {names}")
+    unknown = [name for name in found if name not in known]
+    absent = [name for name in known if name not in found]
+    lines = []
+    if unknown:
+        lines.append(f"classes that the model does not know and misses: {', '.join(unknown)}")
+    if absent:
+        lines.append(f"classes that the data does not have: {', '.join(absent)}")
+    return lines
+
+
 def to_fractions(corners: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
     """Corners [M, 4] in an image's pixels -> boxes [M, 4] (cx, cy, w, h) in 0..1, and which count.
 
@@ -73,19 +98,23 @@ def to_fractions(corners: Tensor, height: int, width: int) -> tuple[Tensor, Tens
 class CocoScenes(Dataset):
     """Images and boxes of a data set in COCO's format.
 
-    Crowds are left out of training, and boxes without an area as well, as DETR does. Images may be
-    of any size and mode.
+    Crowds are left out of training, as DETR does; what else is left out says `usable_objects`.
+    Images may be of any size and mode.
 
     Args:
         images: folder of the images.
         annotations: the JSON file.
         train: augment as DETR does; otherwise resize only.
         sides: lengths of the shorter side to draw from.
+        classes: names whose labels are 0, 1, 2 ..; categories of other names come after them. By
+            default those of the file, by id.
 
-    Item i is (image [3, H, W], target) with labels int64 [M] in 0..C-1 and boxes [M, 4] as
-    (cx, cy, w, h) in 0..1 of the transformed image. For evaluation the target also holds the
-    image's own `size` (H, W), and `all_boxes` [K, 4] as corners in its pixels with `all_labels` and
-    `crowd`.
+    Item i is (image [3, H, W], target) with labels int64 [M] and boxes [M, 4] as (cx, cy, w, h) in
+    0..1 of the transformed image. For evaluation the target also holds the image's own `size`
+    (H, W), and `all_boxes` [K, 4] as corners in its pixels with `all_labels` and `crowd`.
+
+    Raises:
+        FileNotFoundError, ValueError: as `read_coco`, or there is no such folder.
     """
 
     large = COCO_LARGE
@@ -96,40 +125,45 @@ class CocoScenes(Dataset):
         annotations: str | Path,
         train: bool = False,
         sides: tuple[int, ...] = TRAIN_SIDES,
+        classes: Sequence[str] = (),
     ):
         self.images, self.annotations = Path(images), Path(annotations)
         if not self.images.is_dir():
             raise FileNotFoundError(f"images: no folder at {self.images}")
-        if not self.annotations.is_file():
-            raise FileNotFoundError(f"annotations: no file at {self.annotations}")
-        try:
-            with redirect_stdout(StringIO()):  # pycocotools reports its progress there
-                self.coco = CocoDetection(self.images, self.annotations)
-        except (ValueError, KeyError, TypeError, AssertionError) as error:
-            raise ValueError(
-                f"{self.annotations}: expected COCO's JSON format: {error!r}"
-            ) from error
-        categories = self.coco.coco.loadCats(sorted(self.coco.coco.getCatIds()))
-        self.category_ids = [category["id"] for category in categories]
-        self.classes = tuple(category["name"] for category in categories)
-        self.label_of = {category: label for label, category in enumerate(self.category_ids)}
-        self.short_side = max(sides)
+        file = read_coco(self.annotations)
+        self.entries = sorted(file.images, key=lambda entry: entry.id)
+        self.annotations_of = file.by_image()
+        self.names = {
+            category.id: category.name
+            for category in sorted(file.categories, key=lambda category: category.id)
+        }
+        others = [name for name in self.names.values() if name not in classes]
+        self.classes = (*classes, *others)
+        self.sides, self.short_side = sides, max(sides)
         self.transform = detr_transforms(train, sides)
 
+    @cached_property
+    def identity(self) -> str:
+        """What decides the data, for a checkpoint: a hash of the file and of the images' sizes."""
+        content = hashlib.sha256(self.annotations.read_bytes())
+        for entry in self.entries:
+            size = (self.images / entry.file_name).stat().st_size
+            content.update(f"{entry.file_name} {size}".encode())
+        sides = ", ".join(map(str, self.sides))
+        return f"{len(self)} images, content {content.hexdigest()[:16]}, sides {sides}"
+
     def __len__(self) -> int:
-        return len(self.coco)
+        return len(self.entries)
 
     def __getitem__(self, index: int) -> tuple[Tensor, dict[str, Tensor]]:
         picture, everything = self.load(index)
         size = picture.height, picture.width
-        boxes, labels, crowd = (
-            everything["all_boxes"],
-            everything["all_labels"],
-            everything["crowd"],
-        )
+        one = ~everything["crowd"]
         target = {
-            "boxes": tv_tensors.BoundingBoxes(boxes[~crowd], format="XYXY", canvas_size=size),
-            "labels": labels[~crowd],
+            "boxes": tv_tensors.BoundingBoxes(
+                everything["all_boxes"][one], format="XYXY", canvas_size=size
+            ),
+            "labels": everything["all_labels"][one],
         }
         image, target = self.transform(picture, target)
         corners = target["boxes"].as_subclass(Tensor)
@@ -138,43 +172,17 @@ class CocoScenes(Dataset):
         return image.as_subclass(Tensor), {**kept, "size": torch.tensor(size), **everything}
 
     def load(self, index: int) -> tuple[Image.Image, dict[str, Tensor]]:
-        """Picture `index` as it is stored, with its `all_boxes`, `all_labels` and `crowd`.
+        """Picture `index` upright, with its `all_boxes`, `all_labels` and `crowd`.
 
         Raises:
-            ValueError: the image or an annotation cannot be used; the file is named.
+            ValueError: the image cannot be used; the file is named.
         """
-        image_id = self.coco.ids[index]
-        file = self.images / self.coco.coco.loadImgs(image_id)[0]["file_name"]
-        try:
-            picture, objects = self.coco[index]
-        except (OSError, UnidentifiedImageError, SyntaxError) as error:
-            raise ValueError(f"{file} (image id {image_id}): cannot be read: {error}") from error
-        boxes = [self.read_corners(thing, file) for thing in objects]
-        labels = [self.label_of[thing["category_id"]] for thing in objects]
-        crowd = [bool(thing.get("iscrowd", 0)) for thing in objects]
+        entry = self.entries[index]
+        picture = read_picture(self.images / entry.file_name, entry.size)
+        objects = usable_objects(self.annotations_of[entry.id], picture.width, picture.height)
+        labels = [self.classes.index(self.names[i]) for i in objects.category_ids]
         return picture, {
-            "all_boxes": torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4),
+            "all_boxes": torch.tensor(objects.boxes, dtype=torch.float32).reshape(-1, 4),
             "all_labels": torch.tensor(labels, dtype=torch.int64),
-            "crowd": torch.tensor(crowd, dtype=torch.bool),
+            "crowd": torch.tensor(objects.crowd, dtype=torch.bool),
         }
-
-    def read_corners(self, thing: dict, file: Path) -> list[float]:
-        """The corners of one annotation's box (x, y, w, h).
-
-        Raises:
-            ValueError: the category or the box is none; the file and the annotation's id are named.
-        """
-        name = f"{self.annotations}: annotation id {thing.get('id')} of {file.name}"
-        if thing.get("category_id") not in self.label_of:
-            found = thing.get("category_id")
-            raise ValueError(f"{name}: expected a category of {self.category_ids}, found {found}")
-        box = thing.get("bbox")
-        numbers = (
-            isinstance(box, list)
-            and len(box) == 4
-            and all(isinstance(n, (int, float)) for n in box)
-        )
-        if not numbers or not all(abs(n) < float("inf") for n in box):
-            raise ValueError(f"{name}: expected a bbox of four numbers (x, y, w, h), found {box}")
-        x, y, w, h = box
-        return [x, y, x + w, y + h]
