@@ -1,18 +1,20 @@
 """The command line: `python -m detr_steps --help`."""
 
 import re
+import signal
 import time
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from accelerate import Accelerator
-from PIL import Image, ImageDraw, UnidentifiedImageError
+from PIL import Image, ImageDraw
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import track
@@ -21,12 +23,14 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from .inference import for_inference
-from .training.coco import CocoScenes
+from .training.coco import CocoScenes, compare_classes
 from .training.detectors import load_detector
 from .training.evaluation import evaluate
-from .training.run import run_training, training_data
+from .training.pictures import read_picture
+from .training.run import run_training, survey_data, training_data
 from .training.scenes import Scenes
-from .training.trainer import BEST, Settings
+from .training.survey import FEWEST_QUERIES, draw_data, survey
+from .training.trainer import BEST, Settings, Trainer
 
 COLUMNS = {
     "map": "AP",
@@ -94,17 +98,25 @@ Images = Annotated[
 Annotations = Annotated[Path | None, typer.Option(help="its JSON file")]
 ChooseImages = Annotated[Path | None, typer.Option(help="images to choose the best weights on")]
 ChooseAnnotations = Annotated[Path | None, typer.Option(help="their JSON file")]
-Side = Annotated[int, typer.Option(help="shorter side of COCO images, in pixels")]
-TrainScenes = Annotated[int, typer.Option(help="number of training scenes")]
-ChooseScenes = Annotated[int, typer.Option(help="scenes to choose the weights on")]
+Side = Annotated[int, typer.Option(min=32, help="shorter side of COCO images, in pixels")]
+Queries = Annotated[
+    int | None,
+    typer.Option(min=1, help="of the model; by default twice the most objects of an image, or 16"),
+]
+TrainScenes = Annotated[int, typer.Option(min=1, help="number of training scenes")]
+ChooseScenes = Annotated[int, typer.Option(min=1, help="scenes to choose the weights on")]
 RunFolder = Annotated[Path, typer.Option(help="folder of the run; an interrupted run goes on")]
 Start = Annotated[
     str | None,
     typer.Option(help="weights to start from: shipped, or a file; leaves out the warm start"),
 ]
-Steps = Annotated[int, typer.Option(help="steps with the set loss")]
+Steps = Annotated[int, typer.Option(min=1, help="steps with the set loss")]
 PretrainSteps = Annotated[int, typer.Option(help="steps of the dense warm start")]
 BatchSize = Annotated[int, typer.Option(help="over all processes")]
+Accumulate = Annotated[
+    int, typer.Option(help="parts of a batch, one after the other; more take less memory")
+]
+Workers = Annotated[int, typer.Option(min=0, help="processes that read images, beside this one")]
 LearningRate = Annotated[float, typer.Option(help="learning rate")]
 WarmRate = Annotated[float, typer.Option(help="of backbone and encoder")]
 WeightDecay = Annotated[float, typer.Option()]
@@ -134,6 +146,9 @@ def plain_errors() -> Iterator[None]:
             "[red]error:[/red]", escape(str(error)), highlight=False, soft_wrap=True
         )
         raise typer.Exit(1) from error
+    except KeyboardInterrupt as stopped:
+        typer.echo(str(stopped) or "stopped")
+        raise typer.Exit(128 + signal.SIGINT) from stopped
 
 
 @contextmanager
@@ -185,11 +200,13 @@ def train(
     choose_annotations: ChooseAnnotations = None,
     start: Start = None,
     side: Side = 128,
+    queries: Queries = None,
     scenes: TrainScenes = 16000,
     choose_scenes: ChooseScenes = 300,
     steps: Steps = DEFAULTS.steps,
     pretrain_steps: PretrainSteps = DEFAULTS.pretrain_steps,
     batch_size: BatchSize = DEFAULTS.batch_size,
+    accumulate: Accumulate = DEFAULTS.accumulate,
     lr: LearningRate = DEFAULTS.lr,
     warm_lr: WarmRate = DEFAULTS.warm_lr,
     weight_decay: WeightDecay = DEFAULTS.weight_decay,
@@ -197,14 +214,13 @@ def train(
     seed: Seed = DEFAULTS.seed,
     evaluate_every: Interval = DEFAULTS.evaluate_every,
     save_every: Interval = DEFAULTS.save_every,
+    workers: Workers = 0,
     precision: MixedPrecision = Precision.no,
     cpu: Cpu = False,
     config: Config = None,
 ) -> None:
-    """Train a small DETR; stop it any time, the same command goes on.
-
-    `accelerate launch -m detr_steps train` does it on several GPUs or machines.
-    """
+    """Train a small DETR; stop it any time, the same command goes on. For several GPUs or machines
+    put `accelerate launch -m` in the place of `python -m`."""
     settings, begin = chosen_settings(locals()), time.perf_counter()
     accelerator = Accelerator(
         cpu=cpu, mixed_precision=precision.value, log_with="tensorboard", project_dir=out
@@ -212,16 +228,49 @@ def train(
     data, choose = training_data(
         images, annotations, choose_images, choose_annotations, side, scenes, choose_scenes, seed
     )
-    trainer = run_training(data, choose, settings, out, accelerator, start)
-    if accelerator.is_main_process:
-        print_history(trainer.history, out, begin)
+    queries = chosen_queries(queries, data, choose, out, accelerator.is_main_process)
+    trainer = run_training(data, choose, settings, out, accelerator, start, queries, workers)
+    print_history(trainer, out, begin)
 
 
-def print_history(history: list[dict[str, float]], out: Path, begin: float) -> None:
+def chosen_queries(
+    wanted: int | None, data: Dataset, choose: Dataset, out: Path, shown: bool
+) -> int:
+    """The number of queries: as wanted, or as data of one's own asks for, which is looked at."""
+    if not isinstance(data, CocoScenes):
+        return wanted or FEWEST_QUERIES
+    found = survey_data(data, choose, shown)
+    most = max(found.counts)
+    if wanted is not None and wanted < most:
+        raise ValueError(f"queries: expected at least {most}, the most objects, found {wanted}")
+    if shown:
+        draw_data(data, out / "data.png")
+    return wanted or found.queries
+
+
+@app.command()
+@plain_errors()
+def data(
+    images: Annotated[Path, typer.Argument(help="folder of images")],
+    annotations: Annotated[Path, typer.Argument(help="JSON file in COCO's format")],
+    side: Side = 128,
+    out: Annotated[Path, typer.Option(help="PNG file for a picture of the data")] = Path(
+        "data.png"
+    ),
+) -> None:
+    """Look at a data set of your own: what is in it, what would be left out, what is wrong."""
+    scenes = CocoScenes(images, annotations, sides=(side,))
+    found = survey(scenes, partial(track, description="looking at the images"))
+    Console().print(found.table(str(annotations)))
+    draw_data(scenes, out)
+    typer.echo(f"a model for it needs {found.queries} queries; drawn in {out}")
+
+
+def print_history(trainer: Trainer, out: Path, begin: float) -> None:
     """Prints the evaluations of a run that began at a reading of the clock."""
     minutes = (time.perf_counter() - begin) / 60
-    console = Console()
-    console.print(result_table(history, "on the data to choose on"))
+    console = Console(quiet=not trainer.accelerator.is_main_process)
+    console.print(result_table(trainer.history, "on the data to choose on"))
     console.print(f"{minutes:.1f} minutes; best weights: {out / BEST}")
 
 
@@ -231,23 +280,26 @@ def evaluate_command(
     weights: Weights = "shipped",
     images: Images = None,
     annotations: Annotations = None,
-    scenes: Annotated[int, typer.Option(help="number of held-out scenes")] = 500,
+    scenes: Annotated[int, typer.Option(min=1, help="number of held-out scenes")] = 500,
     split: Annotated[str, typer.Option(help="of the scenes: train, choose or test")] = "test",
     seed: Annotated[int, typer.Option(help="of the scenes")] = 0,
     cpu: Cpu = False,
     config: Config = None,
 ) -> None:
     """COCO's average precision of trained weights, on held-out scenes or a COCO data set."""
+    if (images is None) != (annotations is None):
+        raise ValueError("images, annotations: expected both or none, found one of them")
     accelerator = Accelerator(cpu=cpu)
     detector = load_detector(weights)
     if images is None:
         data: Dataset = Scenes(scenes, split, seed=seed)
+        if detector.classes != Scenes.classes:
+            raise ValueError(f"{weights}: expected weights that know the classes of the scenes")
     else:
-        data = CocoScenes(images, annotations or "", sides=(detector.short_side,))
-    if len(data.classes) > len(detector.classes):
-        raise ValueError(
-            f"weights: expected at least {len(data.classes)} classes, found {len(detector.classes)}"
-        )
+        sides = (detector.short_side,)
+        data = CocoScenes(images, annotations, sides=sides, classes=detector.classes)
+        for line in compare_classes(detector.classes, tuple(data.names.values())):
+            typer.echo(line)
     result = evaluate(detector.model.to(accelerator.device), data, accelerator)
     if accelerator.is_main_process:
         Console().print(result_table([result], f"{weights} on {len(data)} images"))
@@ -258,28 +310,40 @@ def evaluate_command(
 def detect(
     pictures: Annotated[list[Path], typer.Argument(help="image files")],
     weights: Weights = "shipped",
-    threshold: Annotated[float, typer.Option(help="least score that is drawn")] = 0.7,
+    threshold: Annotated[float, typer.Option(min=0, max=1, help="least score that is drawn")] = 0.7,
     out: Annotated[Path, typer.Option(help="folder for the drawn pictures")] = Path("detections"),
 ) -> None:
     """Find objects in pictures: prints them, and draws them into copies."""
     detector = load_detector(weights)
     detector = replace(detector, model=for_inference(detector.model))
+    copies = copy_paths(pictures, out)
     out.mkdir(parents=True, exist_ok=True)
-    for path in pictures:
-        picture = open_picture(path)
+    for path, copy in zip(pictures, copies, strict=True):
+        picture = read_picture(path)
         found = detector.find(picture, threshold)
         draw_found(picture, found, detector.classes)
-        picture.save(out / f"{path.stem}.png")
+        picture.save(copy)
         Console().print(found_table(found, detector.classes, str(path)))
-    typer.echo(f"drawn in {out}/")
+        typer.echo(f"drawn in {copy}")
 
 
-def open_picture(path: Path) -> Image.Image:
-    """A picture of any mode, in RGB."""
-    try:
-        return Image.open(path).convert("RGB")
-    except (OSError, UnidentifiedImageError) as error:
-        raise ValueError(f"{path}: cannot be read as an image: {error}") from error
+def copy_paths(pictures: list[Path], out: Path) -> list[Path]:
+    """Where the drawn copy of each picture goes: one file for each, and no picture itself.
+
+    Raises:
+        ValueError: a copy would take the place of a picture.
+    """
+    copies: list[Path] = []
+    for path in pictures:
+        copy, number = out / f"{path.stem}.png", 1
+        while copy in copies:
+            number += 1
+            copy = out / f"{path.stem}-{number}.png"
+        copies.append(copy)
+    for path in pictures:
+        if path.resolve() in [copy.resolve() for copy in copies]:
+            raise ValueError(f"out: expected a folder where no picture lies, found {path}")
+    return copies
 
 
 def found_table(found: dict[str, Tensor], classes: tuple[str, ...], name: str) -> Table:

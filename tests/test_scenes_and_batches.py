@@ -86,7 +86,7 @@ def test_an_unknown_split_is_named():
 def test_collate_pads_and_marks():
     items = [(torch.ones(3, h, w), {"boxes": torch.rand(1, 4)}) for h, w in ((4, 6), (5, 3))]
     images, mask, targets = collate(items)
-    assert list(images.shape) == [2, 3, 5, 6] and len(targets) == 2
+    assert list(images.shape) == [2, 3, 32, 32] and len(targets) == 2  # whole cells of any map
     assert torch.equal(images[:, 0] == 0, mask)
     assert (~mask).sum((1, 2)).tolist() == [24, 15]
     assert collate([items[0], items[0]])[1] is None

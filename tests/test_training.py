@@ -12,6 +12,7 @@ import torch
 from accelerate import Accelerator
 from cli import accepted, refused
 from safetensors.torch import load_file
+from test_coco import make_varied
 
 from detr_steps import Step8
 from detr_steps.official import freeze_batch_norm
@@ -28,12 +29,13 @@ from detr_steps.training.scenes import Scenes
 from detr_steps.training.small import small_detr
 from detr_steps.training.trainer import BEST, Settings, Trainer
 
-OPTIONS = ["train", "--cpu", "--scenes=64", "--choose-scenes=8", "--pretrain-steps=10"]
-OPTIONS += ["--steps=30", "--evaluate-every=15", "--save-every=5"]
+SHORT = ["train", "--cpu", "--pretrain-steps=10", "--steps=30", "--evaluate-every=15"]
+SHORT += ["--save-every=5"]
+OPTIONS = [*SHORT, "--scenes=64", "--choose-scenes=8"]
 
 
-def command(*arguments, **options):
-    return [sys.executable, "-m", "detr_steps", *OPTIONS, *arguments]
+def command(*arguments):
+    return [sys.executable, "-m", "detr_steps", *map(str, arguments)]
 
 
 def test_four_scenes_are_learnt_by_heart():
@@ -66,9 +68,9 @@ def position(folder):
     return state["stage"], state["step"]
 
 
-def kill_after_a_checkpoint(folder, delay):
+def kill_after_a_checkpoint(options, folder, delay):
     """Goes on with a run, and kills it some seconds after it has written a checkpoint."""
-    process = subprocess.Popen(command("--out", str(folder)), stdout=DEVNULL, stderr=DEVNULL)
+    process = subprocess.Popen(command(*options, "--out", folder), stdout=DEVNULL, stderr=DEVNULL)
     file = folder / CHECKPOINT
     before = file.stat().st_mtime_ns if file.exists() else None
     while process.poll() is None:
@@ -81,16 +83,21 @@ def kill_after_a_checkpoint(folder, delay):
 
 
 @pytest.mark.slow
-def test_a_killed_run_reaches_the_same_weights_to_the_last_bit(tmp_path):
+@pytest.mark.parametrize("own_data", [False, True])
+def test_a_killed_run_reaches_the_same_weights_to_the_last_bit(own_data, tmp_path):
+    options = OPTIONS
+    if own_data:
+        images, annotations = make_varied(tmp_path)
+        options = [*SHORT, "--images", images, "--annotations", annotations]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    undisturbed = subprocess.Popen(command("--out", str(whole)), stdout=DEVNULL)
+    undisturbed = subprocess.Popen(command(*options, "--out", whole), stdout=DEVNULL)
     positions = []
     for delay in (0.0, 0.15, 0.4):
-        kill_after_a_checkpoint(killed, delay)
+        kill_after_a_checkpoint(options, killed, delay)
         positions.append(position(killed))
     assert ("pretrain", 5) <= positions[0] < positions[-1]  # each time it went on
     assert positions[0] < ("train", 30) and positions[1] < ("train", 30)  # and was interrupted
-    subprocess.run(command("--out", str(killed)), check=True, capture_output=True)
+    subprocess.run(command(*options, "--out", killed), check=True, capture_output=True)
     assert undisturbed.wait() == 0
     assert position(whole) == position(killed) == ("train", 30)
     one, other = (torch.load(folder / CHECKPOINT) for folder in (whole, killed))
@@ -98,6 +105,9 @@ def test_a_killed_run_reaches_the_same_weights_to_the_last_bit(tmp_path):
     assert one["history"] == other["history"]
     best = [load_file(folder / BEST) for folder in (whole, killed)]
     assert all(torch.equal(best[0][name], best[1][name]) for name in best[0])
+    if own_data:
+        given = ["--images", images, "--annotations", annotations, "--weights", whole / BEST]
+        assert "│" in accepted("evaluate", "--cpu", *given)  # a row of numbers
 
 
 class TwoHalves(Step8):
@@ -172,13 +182,13 @@ def test_two_processes_train_on_the_mean_of_their_losses(tmp_path):
 
 
 def test_broken_and_foreign_checkpoints_are_refused(tmp_path):
-    settings = {"steps": 3}
+    settings = {"steps": 3, "start": None}
     assert load_checkpoint(tmp_path, settings) is None
     state = dict.fromkeys(PARTS, 0)
-    torch.save({**state, "settings": settings}, tmp_path / CHECKPOINT)
+    torch.save({**state, "run": settings}, tmp_path / CHECKPOINT)
     assert load_checkpoint(tmp_path, settings)["step"] == 0
-    with pytest.raises(ValueError, match="same settings, found another steps"):
-        load_checkpoint(tmp_path, {"steps": 4})
+    with pytest.raises(ValueError, match=r"found another one: steps was 3, is 4\. Choose"):
+        load_checkpoint(tmp_path, settings | {"steps": 4})
     whole = (tmp_path / CHECKPOINT).read_bytes()
     for content in (whole[: len(whole) // 2], b"", b"something else"):
         (tmp_path / CHECKPOINT).write_bytes(content)
@@ -210,9 +220,9 @@ def test_settings_from_a_file_and_mistakes_in_it(tmp_path):
     config.write_text("steps = 3\npretrain_steps = 1\nscenes = 16\nchoose_scenes = 2\n")
     arguments = ["train", "--cpu", "--config", config, "--out", tmp_path / "run"]
     assert "best weights: " in accepted(*arguments)
-    assert torch.load(tmp_path / "run" / CHECKPOINT)["settings"]["steps"] == 3
+    assert torch.load(tmp_path / "run" / CHECKPOINT)["run"]["steps"] == 3
     assert Path(tmp_path / "run" / BEST).exists()
-    assert "same settings, found another lr" in refused(*arguments, "--lr", 1)
+    assert "lr was 0.002, is 1.0" in refused(*arguments, "--lr", 1)
     config.write_text("stepz = 3\n")
     assert "stepz" in refused(*arguments, code=2)
 
@@ -221,7 +231,7 @@ def test_training_goes_on_from_given_weights(tmp_path):
     options = [*OPTIONS, "--steps=1", "--lr=0", "--warm-lr=0", "--weight-decay=0"]
     out = tmp_path / "run"
     accepted(*options, "--start", "shipped", "--out", out)
-    assert torch.load(out / CHECKPOINT)["settings"]["pretrain_steps"] == 0
+    assert torch.load(out / CHECKPOINT)["run"]["pretrain_steps"] == 0
     start, end = load_file(SHIPPED), load_file(out / BEST)
     parameters = dict(small_detr(6).named_parameters())
     assert all(torch.equal(start[name], end[name]) for name in parameters)

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import safetensors
 import torch
@@ -10,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 CHECKPOINT = "last.checkpoint"
-PARTS = {"stage", "step", "module", "optimizer", "scheduler", "scaler", "history", "settings"}
+PARTS = {"stage", "step", "module", "optimizer", "scheduler", "scaler", "history", "run"}
 
 
 def write_atomically(path: Path, write) -> None:
@@ -28,11 +29,15 @@ def save_checkpoint(folder: Path, state: Mapping) -> None:
     write_atomically(folder / CHECKPOINT, lambda path: torch.save(dict(state), path))
 
 
-def load_checkpoint(folder: Path, settings: Mapping) -> dict | None:
+def load_checkpoint(folder: Path, run: Mapping[str, Any]) -> dict | None:
     """The last checkpoint of a run in `folder`, or None where there is none.
 
+    Args:
+        folder: of the run.
+        run: what decides it: settings and data, by name.
+
     Raises:
-        ValueError: the file is no complete checkpoint of a run with the same settings.
+        ValueError: the file is no complete checkpoint, or one of a run that was decided otherwise.
     """
     path = folder / CHECKPOINT
     if not path.exists():
@@ -43,11 +48,12 @@ def load_checkpoint(folder: Path, settings: Mapping) -> dict | None:
             raise ValueError("its content is another")
     except Exception as error:
         raise ValueError(f"{path}: expected a complete checkpoint: {error}") from error
-    if state["settings"] != dict(settings):
-        changed = [key for key in settings if state["settings"].get(key) != settings[key]]
+    before = state["run"]
+    if changed := [key for key in {**before, **run} if before.get(key) != run.get(key)]:
+        found = "; ".join(f"{key} was {before.get(key)}, is {run.get(key)}" for key in changed)
         raise ValueError(
-            f"{path}: expected a run with the same settings, found another {', '.join(changed)}; "
-            "choose another folder, or the settings of that run"
+            f"{path}: expected to go on with the same run, found another one: {found}. Choose "
+            "another folder with --out, or what that run had"
         )
     return state
 

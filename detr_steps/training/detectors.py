@@ -64,7 +64,12 @@ def save_detector(
     model: Step8, path: Path, classes: tuple[str, ...], short_side: int, notes: Mapping[str, str]
 ) -> None:
     """Writes the weights of a small model with all that `load_detector` needs to use it."""
-    metadata = {"model": "small", "classes": json.dumps(classes), "short_side": str(short_side)}
+    metadata = {
+        "model": "small",
+        "classes": json.dumps(classes),
+        "short_side": str(short_side),
+        "num_queries": str(len(model.queries)),
+    }
     save_weights(model, path, metadata | dict(notes))
 
 
@@ -103,14 +108,23 @@ def small_detector(path: Path) -> Detector:
     if metadata.get("model") != "small":
         raise ValueError(f"{path}: expected weights that this program trained, found others")
     classes = tuple(json.loads(metadata["classes"]))
-    model = small_detr(len(classes))
+    queries = int(metadata.get("num_queries", 16))
+    model = small_detr(len(classes), num_queries=queries)
     load_weights(model, path)
+    for name, tensor in model.state_dict().items():
+        if not tensor.isfinite().all():
+            raise ValueError(f"{path}: expected finite weights, found NaN or infinity in {name}")
     side = int(metadata["short_side"])
     return Detector(model.eval(), classes, side, 2 * side)
 
 
-def start_from(model: Step8, classes: tuple[str, ...], weights: str | Path) -> None:
-    """Puts trained weights into a small model; with other classes its class head stays as it is.
+def start_from(model: Step8, classes: tuple[str, ...], weights: str | Path) -> list[str]:
+    """Puts trained weights into a small model, where they fit.
+
+    With other classes its class head stays as it is, with more or fewer queries these stay.
+
+    Returns:
+        The names of the parameters that stay as they are.
 
     Raises:
         FileNotFoundError, ValueError: as `load_detector`, or the weights are of a larger model.
@@ -118,13 +132,19 @@ def start_from(model: Step8, classes: tuple[str, ...], weights: str | Path) -> N
     if str(weights) in OFFICIAL:
         raise ValueError(f"weights: expected those of a small model to start from, found {weights}")
     detector = load_detector(weights)
-    state = detector.model.state_dict()
+    state, own = detector.model.state_dict(), model.state_dict()
+    kept = {
+        name
+        for name in own
+        if name in ("queries", "query_pos") and own[name].shape != state[name].shape
+    }
     if detector.classes != tuple(classes):
-        state = {name: value for name, value in state.items() if "class_head" not in name}
+        kept |= {name for name in own if "class_head" in name}
     try:
-        model.load_state_dict(state, strict=False)
+        model.load_state_dict({k: v for k, v in state.items() if k not in kept}, strict=False)
     except RuntimeError as error:
         raise ValueError(f"{weights}: expected weights of a small model: {error}") from error
+    return sorted(kept)
 
 
 def fetch_official(name: str, url: str = OFFICIAL_URL) -> Path:

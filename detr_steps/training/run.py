@@ -1,16 +1,29 @@
 """A training run as the command starts it: its data, its model, its progress."""
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    track,
+)
 from torch.utils.data import Dataset
 
-from .coco import CocoScenes
+from .coco import CocoScenes, compare_classes
 from .detectors import start_from
 from .scenes import Scenes
 from .small import small_detr
+from .survey import Survey, survey
 from .trainer import Settings, Trainer
 
 SMOOTHING = 0.98  # the part of the loss's moving average that stays at each step
@@ -38,13 +51,47 @@ def training_data(
         scenes: number of training scenes.
         choose_scenes: scenes to choose on.
         seed: of the scenes.
+
+    Raises:
+        ValueError: a part of a data set is given without the other.
     """
+    pairs = {"images": images, "annotations": annotations}
+    if choose_images is not None or images is None:
+        pairs |= {"choose_images": choose_images, "choose_annotations": choose_annotations}
+    missing = [name for name, path in pairs.items() if path is None]
+    if 0 < len(missing) < len(pairs):
+        given = ", ".join(name for name in pairs if name not in missing)
+        raise ValueError(f"{missing[0]}: expected beside {given}, found nothing")
     if images is None:
         return Scenes(scenes, seed=seed), Scenes(choose_scenes, "choose", seed=seed)
     sides = tuple(round(side * part) for part in (0.6, 0.7, 0.8, 0.9, 1.0))
-    data = CocoScenes(images, annotations or "", train=True, sides=sides)
-    choose = CocoScenes(choose_images or images, choose_annotations or annotations, sides=(side,))
-    return data, choose
+    data = CocoScenes(images, annotations, train=True, sides=sides)
+    choose_images, choose_annotations = choose_images or images, choose_annotations or annotations
+    return data, CocoScenes(choose_images, choose_annotations, sides=(side,), classes=data.classes)
+
+
+def survey_data(data: CocoScenes, choose: CocoScenes, shown: bool) -> Survey:
+    """Looks at the data to train and to choose on, and prints what is there.
+
+    Args:
+        data, choose: see `training_data`.
+        shown: whether this process prints it.
+
+    Returns:
+        What is in the data to train on.
+
+    Raises:
+        ValueError: something cannot be used; lists all of it.
+    """
+    console, surveys = Console(quiet=not shown), []
+    both = {data.annotations: data, choose.annotations: choose}  # which may be the same
+    for file, one in both.items():
+        progress = partial(track, description=f"looking at {file}", console=console)
+        surveys.append(survey(one, progress))
+        console.print(surveys[-1].table(str(file)))
+    for line in compare_classes(data.classes, tuple(choose.names.values())):
+        console.print(f"data to choose on: {line}")
+    return surveys[0]
 
 
 def run_training(
@@ -54,6 +101,8 @@ def run_training(
     folder: Path,
     accelerator: Accelerator,
     start: str | None = None,
+    queries: int = 16,
+    workers: int = 0,
 ) -> Trainer:
     """Trains a small DETR with progress bars, and with curves for TensorBoard.
 
@@ -64,21 +113,48 @@ def run_training(
         folder: of the run; one that was interrupted goes on.
         accelerator: see `Trainer`.
         start: weights to start from, see `start_from`.
+        queries: N of the model.
+        workers: see `Trainer`.
 
     Returns:
         The trainer after its run.
     """
     torch.manual_seed(settings.seed)
-    model = small_detr(len(data.classes))
-    if start:
-        start_from(model, data.classes, start)
+    model = small_detr(len(data.classes), num_queries=queries)
     with progress_bars(disable=not accelerator.is_main_process) as progress:
+        if start and (new := start_from(model, data.classes, start)):
+            progress.console.print(f"from random numbers: {', '.join(new)}")
         accelerator.init_trackers("tensorboard")
-        trainer = Trainer(model, data, choose, settings, folder, accelerator)
+        origin = {"start": start, "queries": queries}
+        trainer = Trainer(
+            model, data, choose, settings, folder, accelerator, workers=workers, origin=origin
+        )
         trainer.report = ProgressReport(trainer, progress)
-        trainer.run()
+        with saved_on_signals(trainer):
+            trainer.run()
     accelerator.end_training()
     return trainer
+
+
+@contextmanager
+def saved_on_signals(trainer: Trainer) -> Iterator[None]:
+    """Inside of the block, the first Ctrl-C or request to end saves the run before it ends."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def stop(*_) -> None:
+        trainer.stop = True
+        restore()
+
+    for number in before:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        restore()
 
 
 def progress_bars(disable: bool) -> Progress:

@@ -136,6 +136,12 @@ class Scenes(Dataset):
         self.max_objects, self.short_side = max_objects, size
         self.drawn: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
 
+    @property
+    def identity(self) -> str:
+        """What decides the scenes, for a checkpoint."""
+        objects = f"1 to {self.max_objects} objects, {self.size} pixels"
+        return f"{self.count} scenes, split {self.split}, seed {self.seed}, {objects}"
+
     def __len__(self) -> int:
         return self.count
 

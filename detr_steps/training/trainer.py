@@ -1,9 +1,10 @@
 """Training: a dense warm start of all but the decoder, then DETR's set loss."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -13,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ..step7_hungarian_matching import Pairs
 from ..step8_set_loss import Step8, mean_over_processes
-from .batches import StepSampler, Target, collate, flip_some
+from .batches import SeededItems, StepSampler, Target, collate, flip_some, mixed_seed
 from .checkpoints import load_checkpoint, save_checkpoint
 from .detectors import save_detector
 from .evaluation import evaluate
@@ -26,12 +27,14 @@ class Settings:
     """What a training run is decided by, beside its data.
 
     `warm_lr` is the learning rate of backbone, FPN and encoder with the set loss; `lr` is that of
-    the rest.
+    the rest. A batch goes through the model in `accumulate` parts, one after the other, which takes
+    less memory.
     """
 
     steps: int = 9500
     pretrain_steps: int = 2000
     batch_size: int = 8
+    accumulate: int = 1
     lr: float = 2e-3
     warm_lr: float = 3e-4
     pretrain_lr: float = 2e-3
@@ -41,6 +44,13 @@ class Settings:
     seed: int = 0
     evaluate_every: int = 1000
     save_every: int = 250
+
+    def __post_init__(self):
+        for name, value in asdict(self).items():
+            least = 1 if name in ("batch_size", "accumulate", "evaluate_every", "save_every") else 0
+            if not least <= value < math.inf or (name == "clip" and value == 0):
+                above = "above 0" if name == "clip" else f"from {least} on"
+                raise ValueError(f"{name}: expected a finite number {above}, found {value}")
 
 
 def dense_pairs(targets: Sequence[Target], inside: Tensor) -> list[Pairs]:
@@ -131,6 +141,10 @@ class Trainer:
         folder: where checkpoints and weights are kept; None keeps nothing.
         accelerator: of Hugging Face Accelerate; decides devices, processes and precision.
         report: called after each step with the stage, the step, the steps and the loss.
+        workers: processes that read images, beside this one; 0 reads them here.
+        origin: what decides the run beside settings and data, such as the weights it starts from.
+
+    Set `stop` to end a run after its current step: it is saved, and KeyboardInterrupt is raised.
     """
 
     def __init__(
@@ -142,17 +156,27 @@ class Trainer:
         folder: Path | None = None,
         accelerator: Accelerator | None = None,
         report: Callable[[str, int, int, float], None] = lambda *_: None,
+        workers: int = 0,
+        origin: Mapping[str, Any] | None = None,
     ):
         self.accelerator = accelerator or Accelerator()
         self.model, self.dataset, self.choose = model, dataset, choose
         self.settings, self.folder, self.report = settings, folder, report
+        self.workers = workers
         self.history: list[dict[str, float]] = []
         self.last_batch: tuple | None = None
+        self.stop = False
+        data = {name: getattr(each, "identity", None) for name, each in self.datasets().items()}
+        self.decided_by = asdict(settings) | data | dict(origin or {})
+
+    def datasets(self) -> dict[str, Dataset | None]:
+        """The data to train and to choose on, by their names in a checkpoint."""
+        return {"training data": self.dataset, "data to choose on": self.choose}
 
     def run(self) -> Step8:
         """Both stages, from the last checkpoint if there is one; returns the trained model."""
         settings = self.settings
-        state = load_checkpoint(self.folder, asdict(settings)) if self.folder else None
+        state = load_checkpoint(self.folder, self.decided_by) if self.folder else None
         set_seed(settings.seed)
         self.model.to(self.accelerator.device, memory_format=torch.channels_last).train()
         if self.accelerator.num_processes > 1 and self.accelerator.device.type == "cuda":
@@ -202,14 +226,24 @@ class Trainer:
         start = 0 if state is None else self.restore(stage, state)
         wrapped, stage.optimizer = self.accelerator.prepare(stage.module, stage.optimizer)
         sampler = self.make_sampler(stage, start)
-        loader = DataLoader(self.dataset, batch_sampler=sampler, collate_fn=collate)
+        items = SeededItems(self.dataset, sampler.seed)
+        loader = DataLoader(
+            items, batch_sampler=sampler, collate_fn=collate, num_workers=self.workers
+        )
         for step, (images, mask, targets) in enumerate(loader, start):
+            torch.manual_seed(mixed_seed(sampler.seed, step, self.accelerator.process_index))
             if mask is None:  # a data set of many sizes mirrors its images itself
                 images, targets = flip_some(images, targets, sampler.flips(step))
             loss = self.update(stage, wrapped, images, mask, targets)
-            loss = self.accelerator.reduce(loss.detach(), "mean").item()
+            both = torch.stack((loss, loss.new_tensor(float(self.stop))))
+            loss, stop = self.accelerator.reduce(both, "mean").tolist()
             self.report(stage.name, step + 1, stage.steps, loss)
             self.keep(stage, step + 1)
+            if stop:
+                self.save(stage, step + 1)
+                raise KeyboardInterrupt(
+                    f"stopped after step {step + 1} of {stage.name}; the same command goes on"
+                )
 
     def restore(self, stage: Stage, state: dict) -> int:
         """Brings a stage to where its checkpoint was; returns the steps that are done."""
@@ -240,9 +274,16 @@ class Trainer:
         accelerator = self.accelerator
         images = images.to(accelerator.device)
         mask = None if mask is None else mask.to(accelerator.device)
-        with accelerator.autocast():
-            loss = stage.loss_of(wrapped, images, mask, targets)
-        accelerator.backward(loss)
+        loss = images.new_zeros(())
+        for part in torch.arange(len(images)).chunk(self.settings.accumulate):
+            chosen = slice(int(part[0]), int(part[-1]) + 1)
+            with accelerator.autocast():
+                one = stage.loss_of(
+                    wrapped, images[chosen], None if mask is None else mask[chosen], targets[chosen]
+                )
+            one = one * len(part) / len(images)
+            accelerator.backward(one)
+            loss += one.detach()
         accelerator.clip_grad_norm_(wrapped.parameters(), self.settings.clip)
         stage.optimizer.step()
         stage.scheduler.step()
@@ -270,7 +311,7 @@ class Trainer:
                 "scheduler": stage.scheduler.state_dict(),
                 "scaler": {} if scaler is None else scaler.state_dict(),
                 "history": self.history,
-                "settings": asdict(self.settings),
+                "run": self.decided_by,
             }
             save_checkpoint(self.folder, state)
         self.accelerator.wait_for_everyone()
