@@ -9,8 +9,9 @@ from transformers import DetrConfig, DetrForObjectDetection, ResNetConfig
 
 from detr_steps import Step8, load_official
 from detr_steps.official import freeze_batch_norm
+from detr_steps.training.huggingface import official_names
 
-from .reference import layer_predictions, official_loss, official_names
+from .reference import layer_predictions, official_loss
 
 NUM_CLASSES = 91
 R50 = (3, 4, 6, 3)

@@ -1,49 +1,8 @@
 """The official DETR as `transformers` holds it, under the official names, for the parity tests."""
 
-import re
-
 import torch
 from transformers import DetrConfig, DetrForObjectDetection, ResNetConfig
 from transformers.loss.loss_for_object_detection import HungarianMatcher, ImageLoss
-
-# transformers -> official; a name is rewritten by every pattern that it matches
-NAMES = (
-    (r"^class_labels_classifier\.", "class_embed."),
-    (r"^bbox_predictor\.", "bbox_embed."),
-    (r"^model\.query_position_embeddings\.", "query_embed."),
-    (r"^model\.input_projection\.", "input_proj."),
-    (r"^model\.(encoder|decoder)\.", r"transformer.\1."),
-    (r"decoder\.layernorm\.", "decoder.norm."),
-    (r"\.o_proj\.", ".out_proj."),
-    (r"\.encoder_attn\.", ".multihead_attn."),
-    (r"\.mlp\.fc(\d)\.", r".linear\1."),
-    (r"\.self_attn_layer_norm\.", ".norm1."),
-    (r"\.encoder_attn_layer_norm\.", ".norm2."),
-    (r"(encoder\.layers\.\d+)\.final_layer_norm\.", r"\1.norm2."),
-    (r"(decoder\.layers\.\d+)\.final_layer_norm\.", r"\1.norm3."),
-    (r"^model\.backbone\.model\.", "backbone.0.body."),
-    (r"body\.embedder\.embedder\.convolution\.", "body.conv1."),
-    (r"body\.embedder\.embedder\.normalization\.", "body.bn1."),
-    (r"\.shortcut\.convolution\.", ".downsample.0."),
-    (r"\.shortcut\.normalization\.", ".downsample.1."),
-)
-STAGE = re.compile(r"body\.encoder\.stages\.(\d)\.layers\.(\d+)\.")
-BLOCK = re.compile(r"\.layer\.(\d)\.(convolution|normalization)\.")
-
-
-def official_names(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Renames tensors or gradients of `DetrForObjectDetection`; joins q, k and v."""
-    renamed = {}
-    for name, tensor in tensors.items():
-        for pattern, replacement in NAMES:
-            name = re.sub(pattern, replacement, name)
-        name = STAGE.sub(lambda m: f"body.layer{int(m[1]) + 1}.{m[2]}.", name)
-        name = BLOCK.sub(lambda m: f".{'conv' if m[2][0] == 'c' else 'bn'}{int(m[1]) + 1}.", name)
-        renamed[name] = tensor
-    for name in [name for name in renamed if ".q_proj." in name]:
-        parts = [renamed.pop(name.replace(".q_proj.", f".{part}_proj.")) for part in "qkv"]
-        renamed[name.replace(".q_proj.", ".in_proj_")] = torch.cat(parts)
-    return renamed
 
 
 def random_detr(layer_type: str, **changes) -> DetrForObjectDetection:

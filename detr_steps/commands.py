@@ -9,9 +9,11 @@ from contextlib import contextmanager
 from dataclasses import fields, replace
 from enum import StrEnum
 from functools import partial
+from inspect import signature
 from pathlib import Path
 from typing import Annotated, Any
 
+import torch
 import typer
 from accelerate import Accelerator
 from PIL import Image, ImageDraw
@@ -23,14 +25,16 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from .inference import for_inference
+from .step8_set_loss import Step8
 from .training.coco import CocoScenes, compare_classes
-from .training.detectors import load_detector
+from .training.detectors import Detector, first_model, load_detector
 from .training.evaluation import evaluate
 from .training.pictures import read_picture
 from .training.run import run_training, survey_data, training_data
-from .training.scenes import Scenes
+from .training.scenes import SIDE, Scenes
+from .training.sizes import sizes_of
 from .training.survey import FEWEST_QUERIES, draw_data, survey
-from .training.trainer import BEST, Settings, Trainer
+from .training.trainer import BEST, PRESETS, Settings, Trainer
 
 COLUMNS = {
     "map": "AP",
@@ -40,8 +44,6 @@ COLUMNS = {
     "map_medium": "medium",
     "map_large": "large",
 }
-DEFAULTS = Settings()
-
 app = typer.Typer(
     help="Train Step8, DETR, evaluate it, and detect with it. Without options it learns from "
     "scenes that it draws itself, on whatever device there is. Run the notebooks, make a course "
@@ -98,31 +100,53 @@ Images = Annotated[
 Annotations = Annotated[Path | None, typer.Option(help="its JSON file")]
 ChooseImages = Annotated[Path | None, typer.Option(help="images to choose the best weights on")]
 ChooseAnnotations = Annotated[Path | None, typer.Option(help="their JSON file")]
-Side = Annotated[int, typer.Option(min=32, help="shorter side of COCO images, in pixels")]
+Side = Annotated[
+    int | None,
+    typer.Option(
+        min=32,
+        help="shorter side of COCO images, in pixels",
+        show_default="that of the weights to start from, or 128",
+    ),
+]
 Queries = Annotated[
     int | None,
-    typer.Option(min=1, help="of the model; by default twice the most objects of an image, or 16"),
+    typer.Option(min=1, help="of the model", show_default="twice the most objects, at least 16"),
 ]
 TrainScenes = Annotated[int, typer.Option(min=1, help="number of training scenes")]
 ChooseScenes = Annotated[int, typer.Option(min=1, help="scenes to choose the weights on")]
 RunFolder = Annotated[Path, typer.Option(help="folder of the run; an interrupted run goes on")]
 Start = Annotated[
     str | None,
-    typer.Option(help="weights to start from: shipped, or a file; leaves out the warm start"),
+    typer.Option(
+        help="weights to start from: shipped, official, official-r101, official-dc5, a file, or a "
+        "folder of transformers; leaves out the warm start"
+    ),
 ]
-Steps = Annotated[int, typer.Option(min=1, help="steps with the set loss")]
-PretrainSteps = Annotated[int, typer.Option(help="steps of the dense warm start")]
-BatchSize = Annotated[int, typer.Option(help="over all processes")]
+
+
+def setting(name: str, help: str = "", **bounds: int):
+    """An option whose default depends on what the training starts from."""
+    usual, full = (getattr(settings, name) for settings in PRESETS.values())
+    default = f"{usual:g}" if usual == full else f"{usual:g}; from official weights {full:g}"
+    return typer.Option(help=help, show_default=default, **bounds)
+
+
+Steps = Annotated[int | None, setting("steps", "steps with the set loss", min=1)]
+PretrainSteps = Annotated[int | None, setting("pretrain_steps", "steps of the dense warm start")]
+BatchSize = Annotated[int | None, setting("batch_size", "over all processes")]
 Accumulate = Annotated[
-    int, typer.Option(help="parts of a batch, one after the other; more take less memory")
+    int | None, setting("accumulate", "parts of a batch, one after the other; take less memory")
 ]
 Workers = Annotated[int, typer.Option(min=0, help="processes that read images, beside this one")]
-LearningRate = Annotated[float, typer.Option(help="learning rate")]
-WarmRate = Annotated[float, typer.Option(help="of backbone and encoder")]
-WeightDecay = Annotated[float, typer.Option()]
-Clip = Annotated[float, typer.Option(help="longest gradient")]
+LearningRate = Annotated[float | None, setting("lr", "learning rate")]
+WarmRate = Annotated[float | None, setting("warm_lr", "of what has learnt before")]
+WeightDecay = Annotated[float | None, setting("weight_decay")]
+Clip = Annotated[float | None, setting("clip", "longest gradient")]
+EvaluateEvery = Annotated[int | None, setting("evaluate_every", "steps")]
+SaveEvery = Annotated[int | None, setting("save_every", "steps")]
+StudySteps = Annotated[int, typer.Option(min=1, help="steps with the set loss")]
+StudyPretrainSteps = Annotated[int, typer.Option(min=0, help="steps of the dense warm start")]
 Seed = Annotated[int, typer.Option()]
-Interval = Annotated[int, typer.Option(help="steps")]
 MixedPrecision = Annotated[Precision, typer.Option(help="mixed precision on a GPU")]
 Weights = Annotated[
     str,
@@ -183,11 +207,12 @@ def result_table(rows: list[dict[str, float]], title: str) -> Table:
     return table
 
 
-def chosen_settings(options: Mapping[str, Any]) -> Settings:
-    """The settings among the options of `train`; weights to start from leave out the warm start."""
-    names = [field.name for field in fields(Settings) if field.name in options]
-    settings = Settings(**{name: options[name] for name in names})
-    return replace(settings, pretrain_steps=0) if options["start"] else settings
+def chosen_settings(options: Mapping[str, Any], start: Detector | None) -> Settings:
+    """The settings of `train`: as given, and else by what the training starts from."""
+    given = {field.name: options.get(field.name) for field in fields(Settings)}
+    preset = PRESETS["small" if start is None else sizes_of(start.model)["kind"]]
+    chosen = replace(preset, **{name: value for name, value in given.items() if value is not None})
+    return chosen if start is None else replace(chosen, pretrain_steps=0)
 
 
 @app.command()
@@ -199,38 +224,56 @@ def train(
     choose_images: ChooseImages = None,
     choose_annotations: ChooseAnnotations = None,
     start: Start = None,
-    side: Side = 128,
+    side: Side = None,
     queries: Queries = None,
     scenes: TrainScenes = 16000,
     choose_scenes: ChooseScenes = 300,
-    steps: Steps = DEFAULTS.steps,
-    pretrain_steps: PretrainSteps = DEFAULTS.pretrain_steps,
-    batch_size: BatchSize = DEFAULTS.batch_size,
-    accumulate: Accumulate = DEFAULTS.accumulate,
-    lr: LearningRate = DEFAULTS.lr,
-    warm_lr: WarmRate = DEFAULTS.warm_lr,
-    weight_decay: WeightDecay = DEFAULTS.weight_decay,
-    clip: Clip = DEFAULTS.clip,
-    seed: Seed = DEFAULTS.seed,
-    evaluate_every: Interval = DEFAULTS.evaluate_every,
-    save_every: Interval = DEFAULTS.save_every,
+    steps: Steps = None,
+    pretrain_steps: PretrainSteps = None,
+    batch_size: BatchSize = None,
+    accumulate: Accumulate = None,
+    lr: LearningRate = None,
+    warm_lr: WarmRate = None,
+    weight_decay: WeightDecay = None,
+    clip: Clip = None,
+    seed: Seed = 0,
+    evaluate_every: EvaluateEvery = None,
+    save_every: SaveEvery = None,
     workers: Workers = 0,
     precision: MixedPrecision = Precision.no,
     cpu: Cpu = False,
     config: Config = None,
 ) -> None:
-    """Train a small DETR; stop it any time, the same command goes on. For several GPUs or machines
-    put `accelerate launch -m` in the place of `python -m`."""
-    settings, begin = chosen_settings(locals()), time.perf_counter()
+    """Train a DETR; stop it any time, the same command goes on. For several GPUs or machines put
+    `accelerate launch -m` in the place of `python -m`."""
+    options, begin = locals(), time.perf_counter()
     accelerator = Accelerator(
         cpu=cpu, mixed_precision=precision.value, log_with="tensorboard", project_dir=out
     )
-    data, choose = training_data(
-        images, annotations, choose_images, choose_annotations, side, scenes, choose_scenes, seed
-    )
+    source = load_detector(start) if start else None
+    settings, (data, choose) = chosen_settings(options, source), chosen_data(options, source)
     queries = chosen_queries(queries, data, choose, out, accelerator.is_main_process)
-    trainer = run_training(data, choose, settings, out, accelerator, start, queries, workers)
+    model = chosen_model(source, data.classes, queries, seed)
+    trainer = run_training(model, data, choose, settings, out, accelerator, start, workers)
     print_history(trainer, out, begin)
+
+
+def chosen_data(options: Mapping[str, Any], start: Detector | None) -> tuple[Dataset, Dataset]:
+    """The data of `train`, at the side that is given, or that of the weights to start from."""
+    names = signature(training_data).parameters
+    side = options["side"] or (start.short_side if start else SIDE)
+    return training_data(**{name: options[name] for name in names} | {"side": side})
+
+
+def chosen_model(
+    start: Detector | None, classes: tuple[str, ...], queries: int, seed: int
+) -> Step8:
+    """The model of `train`, and a word on what of it starts from random numbers."""
+    torch.manual_seed(seed)
+    model, new = first_model(start, classes, queries)
+    if new:
+        typer.echo(f"from random numbers, in whole or in part: {', '.join(new)}")
+    return model
 
 
 def chosen_queries(
@@ -253,10 +296,8 @@ def chosen_queries(
 def data(
     images: Annotated[Path, typer.Argument(help="folder of images")],
     annotations: Annotated[Path, typer.Argument(help="JSON file in COCO's format")],
-    side: Side = 128,
-    out: Annotated[Path, typer.Option(help="PNG file for a picture of the data")] = Path(
-        "data.png"
-    ),
+    side: Annotated[int, typer.Option(min=32, help="shorter side, in pixels")] = 128,
+    out: Annotated[Path, typer.Option(help="PNG file for a picture of it")] = Path("data.png"),
 ) -> None:
     """Look at a data set of your own: what is in it, what would be left out, what is wrong."""
     scenes = CocoScenes(images, annotations, sides=(side,))
@@ -370,6 +411,27 @@ def draw_found(picture: Image.Image, found: dict[str, Tensor], classes: tuple[st
         pen.text((left, top), name, fill="white")
 
 
+class Library(StrEnum):
+    """That an exported model is for."""
+
+    huggingface = "huggingface"
+
+
+@app.command()
+@plain_errors()
+def export(
+    out: Annotated[Path, typer.Argument(help="folder to write")],
+    weights: Weights = "official",
+    to: Annotated[Library, typer.Option(help="library that loads it")] = Library.huggingface,
+) -> None:
+    """Write a model that was trained from official weights for another library."""
+    from .training.huggingface import write_folder  # needs the package transformers
+
+    detector = load_detector(weights)
+    write_folder(detector.model, detector.classes, out)
+    typer.echo(f"written: {out}")
+
+
 @app.command("run")
 @plain_errors()
 def run_command(
@@ -455,8 +517,8 @@ def ablations_command(
         typer.Option(help="CSV file, else the package's own; runs that it holds are left out"),
     ] = None,
     seeds: Annotated[int, typer.Option(help="runs of each variant")] = 6,
-    steps: Steps = 1000,
-    pretrain_steps: PretrainSteps = 800,
+    steps: StudySteps = 1000,
+    pretrain_steps: StudyPretrainSteps = 800,
     scenes: TrainScenes = 8000,
     jobs: Annotated[int, typer.Option(help="seeds at a time; they share the processors")] = 1,
 ) -> None:
@@ -474,8 +536,8 @@ def film_command(
     out: Annotated[
         Path | None, typer.Option(help="safetensors file, else the package's own")
     ] = None,
-    steps: Steps = 1500,
-    pretrain_steps: PretrainSteps = 1000,
+    steps: StudySteps = 1500,
+    pretrain_steps: StudyPretrainSteps = 1000,
     scenes: TrainScenes = 8000,
 ) -> None:
     """Record which query the matching gives to which object while the small model is trained."""

@@ -83,15 +83,25 @@ def load_official(model: Step8, state_dict: Mapping) -> LoadedKeys:
     renamed = {name: other for name in own if (other := official_name(name)) is not None}
     check_fit(model, renamed, official)
 
-    freeze_batch_norm(model.backbone)
+    added = make_official(model)
     model.load_state_dict({name: official[other] for name, other in renamed.items()}, strict=False)
-    nn.init.dirac_(model.fpn.output["p5"].weight)
-    nn.init.zeros_(model.fpn.output["p5"].bias)
-    nn.init.zeros_(model.queries)
-    added = [name for name in own if name not in renamed]
-    for name in added:
-        model.get_parameter(name).requires_grad_(False)
     return LoadedKeys(added, [])
+
+
+def make_official(model: Step8) -> list[str]:
+    """Neutralises, in place, what only this series has, and freezes it and the batch norm.
+
+    Returns:
+        The names of the three parameters that DETR does not have.
+    """
+    freeze_batch_norm(model.backbone)
+    output = model.fpn.output["p5"]
+    nn.init.dirac_(output.weight)
+    nn.init.zeros_(output.bias)
+    nn.init.zeros_(model.queries)
+    for parameter in (output.weight, output.bias, model.queries):
+        parameter.requires_grad_(False)
+    return ["queries", "fpn.output.p5.weight", "fpn.output.p5.bias"]
 
 
 def read_official(state_dict: Mapping) -> Mapping[str, Tensor]:

@@ -8,6 +8,7 @@ import torch
 from accelerate import Accelerator
 from cli import accepted, refused
 from matplotlib import cbook
+from test_coco import make
 from test_parity import official_state
 
 from detr_steps.training import detectors
@@ -51,6 +52,22 @@ def test_an_official_file_is_fetched_checked_loaded_and_used(made_file, tmp_path
     nowhere = (tmp_path / "nowhere").as_uri() + "/"
     again = detectors.load_detector("official", nowhere)  # from the cache
     assert torch.equal(again.model.class_head.weight, expected)
+
+
+def test_official_weights_are_trained_on_with_own_classes(made_file, tmp_path):
+    photos, annotations = make(tmp_path)
+    data = ["--images", photos, "--annotations", annotations, "--out", tmp_path / "run"]
+    short = ["--steps=1", "--batch-size=2", "--accumulate=2", "--side=64"]
+    printed = accepted("train", "--cpu", "--start", made_file, *data, *short)
+    assert "random numbers, in whole or in part: class_head.weight, class_head.bias" in printed
+    trained = detectors.load_detector(tmp_path / "run" / "best.safetensors")
+    assert trained.classes == ("bird", "cat", "cup") and trained.short_side == 64
+    official = torch.load(made_file)["model"]
+    state = trained.model.state_dict()
+    stem = "conv1.weight"
+    assert torch.equal(state[f"backbone.{stem}"], official[f"backbone.0.body.{stem}"])
+    query_pos = official["query_embed.weight"]
+    assert (state["query_pos"] - query_pos).abs().max() < 1e-3 < query_pos.std()
 
 
 def test_a_file_given_by_path_is_drawn_with_cocos_names(made_file, tmp_path):

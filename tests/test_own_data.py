@@ -103,7 +103,7 @@ def test_a_run_does_not_go_on_with_other_data(tmp_path):
     photos = options(*make(tmp_path / "photos"))
     out = ["--out", tmp_path / "run"]
     accepted(*SHORT, *out, *photos)
-    assert "found another one: queries was 16, is 20. Choose" in refused(
+    assert "found another one: num_queries was 16, is 20. Choose" in refused(
         *SHORT, *out, *photos, "--queries=20"
     )
     printed = refused(*SHORT, *out)

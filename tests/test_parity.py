@@ -12,6 +12,7 @@ from transformers.loss.loss_for_object_detection import HungarianMatcher
 from benchmarks import reference
 from detr_steps import Step8, load_official
 from detr_steps.official import official_name
+from detr_steps.training.huggingface import official_names
 
 OWN_TENSORS = {"queries", "fpn.output.p5.weight", "fpn.output.p5.bias"}
 MANIFEST = Path(__file__).with_name("official_detr_r50_keys.tsv")
@@ -49,7 +50,7 @@ def pair(layer_type="bottleneck"):
         cost_class=1.0,
         w_class=1.0,
     ).double()
-    state = reference.official_names(theirs.state_dict())
+    state = official_names(theirs.state_dict())
     assert set(load_official(ours, state).missing_keys) == OWN_TENSORS
     return theirs, ours.eval()
 
@@ -95,7 +96,7 @@ def test_logits_boxes_matching_loss_and_gradients_are_the_official_ones(layer_ty
 
     our_loss.backward()
     their_loss.backward()
-    gradients = reference.official_names({n: p.grad for n, p in theirs.named_parameters()})
+    gradients = official_names({n: p.grad for n, p in theirs.named_parameters()})
     compared = 0
     for name, parameter in ours.named_parameters():
         if name not in OWN_TENSORS:

@@ -23,7 +23,7 @@ from detr_steps.training.checkpoints import (
     load_weights,
     save_weights,
 )
-from detr_steps.training.detectors import SHIPPED, load_detector, start_from
+from detr_steps.training.detectors import SHIPPED, first_model, load_detector
 from detr_steps.training.evaluation import evaluate
 from detr_steps.training.scenes import Scenes
 from detr_steps.training.small import small_detr
@@ -237,13 +237,14 @@ def test_training_goes_on_from_given_weights(tmp_path):
     assert all(torch.equal(start[name], end[name]) for name in parameters)
 
 
-def test_other_classes_get_a_new_class_head():
-    model = small_detr(3)
-    before = model.class_head.weight.clone()
-    start_from(model, ("a", "b", "c"), "shipped")
-    shipped = load_file(SHIPPED)
-    assert torch.equal(model.class_head.weight, before)
-    assert torch.equal(model.bbox_head[0].weight, shipped["bbox_head.0.weight"])
-    same = small_detr(6)
-    start_from(same, Scenes.classes, "shipped")
-    assert torch.equal(same.class_head.weight, shipped["class_head.weight"])
+def test_other_classes_get_a_new_class_head_and_more_queries_are_added():
+    shipped, start = load_file(SHIPPED), load_detector("shipped")
+    same, new = first_model(start, Scenes.classes, 10)
+    assert new == []
+    assert all(torch.equal(tensor, shipped[name]) for name, tensor in same.state_dict().items())
+    other, new = first_model(start, ("a", "b", "c"), 20)
+    assert new == ["class_head.weight", "class_head.bias", "queries", "query_pos"]
+    assert list(other.class_head.weight.shape) == [4, 64] and len(other.queries) == 20
+    assert torch.equal(other.query_pos[:16], shipped["query_pos"])
+    assert torch.equal(other.bbox_head[0].weight, shipped["bbox_head.0.weight"])
+    assert other.query_pos[16:].std() > 0.5

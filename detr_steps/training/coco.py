@@ -15,7 +15,7 @@ from torchvision.transforms.v2 import functional as transform
 
 from .coco_file import read_coco, usable_objects
 from .evaluation import COCO_LARGE
-from .normalisation import to_input
+from .normalisation import longest_for, to_input
 from .pictures import read_picture
 
 TRAIN_SIDES = tuple(range(480, 801, 32))  # DETR, section 4 ("Technical details")
@@ -49,10 +49,9 @@ class RandomSizeCrop(v2.Transform):
         return int(torch.randint(low, high + 1, ()))
 
 
-def detr_transforms(
-    train: bool, sides: tuple[int, ...] = TRAIN_SIDES, longest: int = 1333
-) -> v2.Transform:
+def detr_transforms(train: bool, sides: tuple[int, ...] = TRAIN_SIDES) -> v2.Transform:
     """DETR's augmentation, or for evaluation the plain resize to the largest of `sides`."""
+    longest = longest_for(max(sides))
     finish = [v2.ClampBoundingBoxes(), *to_input()]
     if not train:
         return v2.Compose([v2.Resize(max(sides), max_size=longest), *finish])

@@ -16,7 +16,9 @@ from ..inference import detections
 from ..official import load_official
 from ..step8_set_loss import Step8
 from .checkpoints import load_weights, save_weights
-from .normalisation import prepare
+from .huggingface import read_folder
+from .normalisation import FULL_SIDE, longest_for, prepare
+from .sizes import build, sizes_of
 from .small import small_detr
 
 SHIPPED = Path(__file__).parent / "shipped" / "scenes.safetensors"
@@ -30,7 +32,6 @@ OFFICIAL = {  # name: (file, with the first digits of its hash, and Step8's argu
         {"backbone": "resnet101", "dilation": True},
     ),
 }
-OFFICIAL_SIZES = {"num_classes": 91, "dim_feedforward": 2048, "cost_class": 1.0, "w_class": 1.0}
 
 
 @dataclass(frozen=True)
@@ -41,17 +42,15 @@ class Detector:
         model: in evaluation mode.
         classes: the name of each label.
         short_side: the length in pixels that an image's shorter side is resized to.
-        longest: the most pixels of its longer side.
     """
 
     model: Step8
     classes: tuple[str, ...]
     short_side: int
-    longest: int
 
     def prepare(self, picture: Image.Image) -> Tensor:
         """A picture -> image [1, 3, H, W], resized and normalised as in training."""
-        return prepare(picture, self.short_side, self.longest)
+        return prepare(picture, self.short_side, longest_for(self.short_side))
 
     @torch.no_grad()
     def find(self, picture: Image.Image, threshold: float) -> dict[str, Tensor]:
@@ -63,12 +62,13 @@ class Detector:
 def save_detector(
     model: Step8, path: Path, classes: tuple[str, ...], short_side: int, notes: Mapping[str, str]
 ) -> None:
-    """Writes the weights of a small model with all that `load_detector` needs to use it."""
+    """Writes the weights of a model with all that `load_detector` needs to use it."""
+    sizes = sizes_of(model)
     metadata = {
-        "model": "small",
+        "model": sizes["kind"],
+        "sizes": json.dumps(sizes),
         "classes": json.dumps(classes),
         "short_side": str(short_side),
-        "num_queries": str(len(model.queries)),
     }
     save_weights(model, path, metadata | dict(notes))
 
@@ -77,8 +77,8 @@ def load_detector(weights: str | Path = "shipped", url: str = OFFICIAL_URL) -> D
     """Loads a detector.
 
     Args:
-        weights: "shipped", "official", "official-dc5", "official-r101", "official-r101-dc5", or a
-            file: one that training wrote, or an official one.
+        weights: "shipped", "official", "official-dc5", "official-r101", "official-r101-dc5", a
+            file that training wrote, an official one, or a folder that `transformers` wrote.
         url: where the official files are fetched from.
 
     Raises:
@@ -89,62 +89,76 @@ def load_detector(weights: str | Path = "shipped", url: str = OFFICIAL_URL) -> D
     if str(weights) in OFFICIAL:
         return official_detector(str(weights), fetch_official(str(weights), url))
     path = SHIPPED if str(weights) == "shipped" else Path(weights)
+    if path.is_dir():
+        return folder_detector(path)
     if not path.is_file():
         names = ", ".join(["shipped", *OFFICIAL])
-        raise FileNotFoundError(f"weights: expected one of {names}, or a file, found {weights}")
+        raise FileNotFoundError(
+            f"weights: expected one of {names}, a file or a folder, found {weights}"
+        )
     for name, (file, _) in OFFICIAL.items():
         if path.name == file:
             return official_detector(name, path)
-    return small_detector(path)
+    return trained_detector(path)
 
 
-def small_detector(path: Path) -> Detector:
-    """A small model from a file that `save_detector` wrote."""
+def folder_detector(folder: Path) -> Detector:
+    """Step8 with the weights of a folder that `transformers` wrote."""
+    content = read_folder(folder)
+    model = build("full", **content.sizes)
+    load_official(model, content.state_dict)
+    return Detector(model.eval(), content.classes, FULL_SIDE)
+
+
+def trained_detector(path: Path) -> Detector:
+    """A model from a file that `save_detector` wrote."""
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path}: expected a complete safetensors file: {error}") from error
-    if metadata.get("model") != "small":
+    if metadata.get("model") not in ("small", "full"):
         raise ValueError(f"{path}: expected weights that this program trained, found others")
     classes = tuple(json.loads(metadata["classes"]))
-    queries = int(metadata.get("num_queries", 16))
-    model = small_detr(len(classes), num_queries=queries)
+    plain = {"kind": "small", "num_classes": len(classes)}  # what files without sizes have
+    model = build(**json.loads(metadata.get("sizes", json.dumps(plain))))
     load_weights(model, path)
     for name, tensor in model.state_dict().items():
         if not tensor.isfinite().all():
             raise ValueError(f"{path}: expected finite weights, found NaN or infinity in {name}")
-    side = int(metadata["short_side"])
-    return Detector(model.eval(), classes, side, 2 * side)
+    return Detector(model.eval(), classes, int(metadata["short_side"]))
 
 
-def start_from(model: Step8, classes: tuple[str, ...], weights: str | Path) -> list[str]:
-    """Puts trained weights into a small model, where they fit.
+def first_model(
+    start: Detector | None, classes: tuple[str, ...], queries: int
+) -> tuple[Step8, list[str]]:
+    """The model that training begins with: a small one, or one with the weights of another.
 
-    With other classes its class head stays as it is, with more or fewer queries these stay.
+    Args:
+        start: whose weights are taken, in all that fits.
+        classes: of the data. If `start` has others, the class head is made anew.
+        queries: the least number of them. If `start` has fewer, some are added.
 
     Returns:
-        The names of the parameters that stay as they are.
-
-    Raises:
-        FileNotFoundError, ValueError: as `load_detector`, or the weights are of a larger model.
+        The model, and the names of the parameters of `start` that it does not have, in whole or in
+        part.
     """
-    if str(weights) in OFFICIAL:
-        raise ValueError(f"weights: expected those of a small model to start from, found {weights}")
-    detector = load_detector(weights)
-    state, own = detector.model.state_dict(), model.state_dict()
-    kept = {
-        name
-        for name in own
-        if name in ("queries", "query_pos") and own[name].shape != state[name].shape
-    }
-    if detector.classes != tuple(classes):
-        kept |= {name for name in own if "class_head" in name}
-    try:
-        model.load_state_dict({k: v for k, v in state.items() if k not in kept}, strict=False)
-    except RuntimeError as error:
-        raise ValueError(f"{weights}: expected weights of a small model: {error}") from error
-    return sorted(kept)
+    if start is None:
+        return small_detr(len(classes), num_queries=queries), []
+    state, known = start.model.state_dict(), len(start.model.queries)
+    sizes = sizes_of(start.model)
+    model = build(**sizes | {"num_classes": len(classes), "num_queries": max(queries, known)})
+    new = []
+    if start.classes != tuple(classes):
+        new += [name for name in state if name.startswith("class_head.")]
+    if queries > known:
+        new += ["queries", "query_pos"]
+        for name in ("queries", "query_pos"):
+            model.get_parameter(name).data[:known] = state[name]
+    model.load_state_dict({k: v for k, v in state.items() if k not in new}, strict=False)
+    if sizes["kind"] == "full":  # as DETR trains it; batch norm is frozen already
+        model.backbone[:5].requires_grad_(False)
+    return model, [name for name in new if model.get_parameter(name).requires_grad]
 
 
 def fetch_official(name: str, url: str = OFFICIAL_URL) -> Path:
@@ -180,7 +194,7 @@ def official_detector(name: str, path: Path) -> Detector:
             f"{path}: expected the official file, whose SHA-256 starts with {hash_prefix(file)}, "
             f"found {digest[:8]}; delete it and fetch it again"
         )
-    model = Step8(**OFFICIAL_SIZES, **arguments)
+    model = build("full", **arguments)
     load_official(model, torch.load(path, map_location="cpu", weights_only=True))
     classes = tuple(FasterRCNN_ResNet50_FPN_Weights.DEFAULT.meta["categories"])
-    return Detector(model.eval(), classes, 800, 1333)
+    return Detector(model.eval(), classes, FULL_SIDE)

@@ -9,6 +9,14 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
+FULL_SIDE, FULL_LONGEST = 800, 1333  # pixels: DETR, section 4 ("Technical details")
+
+
+def longest_for(short_side: int) -> int:
+    """The most pixels of the longer side, in DETR's proportion to the shorter one."""
+    return round(short_side * FULL_LONGEST / FULL_SIDE)
+
+
 def to_input() -> list[v2.Transform]:
     """What turns a resized picture into a float image [3, H, W], normalised as DETR does."""
     return [

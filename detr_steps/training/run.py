@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-import torch
 from accelerate import Accelerator
 from rich.console import Console
 from rich.progress import (
@@ -19,10 +18,10 @@ from rich.progress import (
 )
 from torch.utils.data import Dataset
 
+from ..step8_set_loss import Step8
 from .coco import CocoScenes, compare_classes
-from .detectors import start_from
 from .scenes import Scenes
-from .small import small_detr
+from .sizes import sizes_of
 from .survey import Survey, survey
 from .trainer import Settings, Trainer
 
@@ -95,37 +94,33 @@ def survey_data(data: CocoScenes, choose: CocoScenes, shown: bool) -> Survey:
 
 
 def run_training(
+    model: Step8,
     data: Dataset,
     choose: Dataset,
     settings: Settings,
     folder: Path,
     accelerator: Accelerator,
     start: str | None = None,
-    queries: int = 16,
     workers: int = 0,
 ) -> Trainer:
-    """Trains a small DETR with progress bars, and with curves for TensorBoard.
+    """Trains a DETR with progress bars, and with curves for TensorBoard.
 
     Args:
+        model: see `first_model`.
         data: to train on.
         choose: to choose the best weights on.
         settings: see `Settings`.
         folder: of the run; one that was interrupted goes on.
         accelerator: see `Trainer`.
-        start: weights to start from, see `start_from`.
-        queries: N of the model.
+        start: name of the weights that the model has, for the checkpoint.
         workers: see `Trainer`.
 
     Returns:
         The trainer after its run.
     """
-    torch.manual_seed(settings.seed)
-    model = small_detr(len(data.classes), num_queries=queries)
+    origin = {"start": start, **sizes_of(model)}
     with progress_bars(disable=not accelerator.is_main_process) as progress:
-        if start and (new := start_from(model, data.classes, start)):
-            progress.console.print(f"from random numbers: {', '.join(new)}")
         accelerator.init_trackers("tensorboard")
-        origin = {"start": start, "queries": queries}
         trainer = Trainer(
             model, data, choose, settings, folder, accelerator, workers=workers, origin=origin
         )

@@ -21,6 +21,7 @@ SPLITS = {
     "choose": 1,
     "test": 2,
 }  # "choose" is for choosing weights, "test" for reporting
+SIDE = 128  # of a scene, in pixels
 LINE = 4  # width of the pen, in pixels
 SHORTEST, LONGEST = 0.15, 0.7  # side of an object, as a part of the image's
 MAX_IOU = 0.5  # of two objects
@@ -127,7 +128,7 @@ class Scenes(Dataset):
         count: int,
         split: str = "train",
         seed: int = 0,
-        size: int = 128,
+        size: int = SIDE,
         max_objects: int = 6,
     ):
         if split not in SPLITS:

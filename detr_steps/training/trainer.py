@@ -18,17 +18,22 @@ from .batches import SeededItems, StepSampler, Target, collate, flip_some, mixed
 from .checkpoints import load_checkpoint, save_checkpoint
 from .detectors import save_detector
 from .evaluation import evaluate
+from .sizes import sizes_of
 
 BEST = "best.safetensors"
+SLOW_PARTS = {  # what the weights at hand know already: after the warm start, and in DETR
+    "small": ("backbone", "fpn", "encoder"),
+    "full": ("backbone",),
+}
 
 
 @dataclass(frozen=True)
 class Settings:
     """What a training run is decided by, beside its data.
 
-    `warm_lr` is the learning rate of backbone, FPN and encoder with the set loss; `lr` is that of
-    the rest. A batch goes through the model in `accumulate` parts, one after the other, which takes
-    less memory.
+    `warm_lr` is the learning rate of what has learnt before the set loss, `SLOW_PARTS`; `lr` is
+    that of the rest. A batch goes through the model in `accumulate` parts, one after the other,
+    which takes less memory.
     """
 
     steps: int = 9500
@@ -51,6 +56,19 @@ class Settings:
             if not least <= value < math.inf or (name == "clip" and value == 0):
                 above = "above 0" if name == "clip" else f"from {least} on"
                 raise ValueError(f"{name}: expected a finite number {above}, found {value}")
+
+
+FINE_TUNING = Settings(  # of official weights: DETR, section 4, but for steps and batches
+    steps=5000,
+    pretrain_steps=0,
+    batch_size=4,
+    lr=1e-4,
+    warm_lr=1e-5,
+    warmup=1,
+    evaluate_every=500,
+    save_every=100,
+)
+PRESETS = {"small": Settings(), "full": FINE_TUNING}
 
 
 def dense_pairs(targets: Sequence[Target], inside: Tensor) -> list[Pairs]:
@@ -208,8 +226,8 @@ class Trainer:
         """The training of the whole model with DETR's set loss."""
         settings = self.settings
         model = self.model
-        warm_parts = model.backbone, model.fpn, model.encoder
-        warm = [p for part in warm_parts for p in part.parameters()]
+        slow = SLOW_PARTS[sizes_of(model)["kind"]]
+        warm = [p for part in slow for p in model.get_submodule(part).parameters()]
         known = {id(p) for p in warm}
         rest = [p for p in model.parameters() if id(p) not in known]
         optimizer = torch.optim.AdamW(

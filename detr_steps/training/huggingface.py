@@ -1,0 +1,210 @@
+"""DETR as Hugging Face's `transformers` keeps it: a folder with `config.json` and the weights.
+
+Reading needs no `transformers`: names as its versions 4 and 5 write them are known, with a
+backbone of `timm` or of its own.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from ..official import official_name
+from ..step8_set_loss import Step8
+from .sizes import BLOCKS, sizes_of
+
+# transformers -> official; a name is rewritten by every pattern that it matches
+NAMES = (
+    (r"^class_labels_classifier\.", "class_embed."),
+    (r"^bbox_predictor\.", "bbox_embed."),
+    (r"^model\.query_position_embeddings\.", "query_embed."),
+    (r"^model\.input_projection\.", "input_proj."),
+    (r"^model\.(encoder|decoder)\.", r"transformer.\1."),
+    (r"decoder\.layernorm\.", "decoder.norm."),
+    (r"\.o_proj\.", ".out_proj."),
+    (r"\.encoder_attn\.", ".multihead_attn."),
+    (r"(layers\.\d+)(\.mlp)?\.fc(\d)\.", r"\1.linear\3."),
+    (r"\.self_attn_layer_norm\.", ".norm1."),
+    (r"\.encoder_attn_layer_norm\.", ".norm2."),
+    (r"(encoder\.layers\.\d+)\.final_layer_norm\.", r"\1.norm2."),
+    (r"(decoder\.layers\.\d+)\.final_layer_norm\.", r"\1.norm3."),
+    (r"^model\.backbone\.(conv_encoder\.)?model\.", "backbone.0.body."),
+    (r"body\.embedder\.embedder\.convolution\.", "body.conv1."),
+    (r"body\.embedder\.embedder\.normalization\.", "body.bn1."),
+    (r"\.shortcut\.convolution\.", ".downsample.0."),
+    (r"\.shortcut\.normalization\.", ".downsample.1."),
+)
+STAGE = re.compile(r"body\.encoder\.stages\.(\d)\.layers\.(\d+)\.")
+BLOCK = re.compile(r"\.layer\.(\d)\.(convolution|normalization)\.")
+PROJECTION = re.compile(r"\.([qkv])_proj\.")
+WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+SIZES = {  # ours -> transformers
+    "emb_dim": "d_model",
+    "num_queries": "num_queries",
+    "nhead": "encoder_attention_heads",
+    "enc_layers": "encoder_layers",
+    "dec_layers": "decoder_layers",
+    "dim_feedforward": "encoder_ffn_dim",
+}
+DEPTHS = {"resnet50": [3, 4, 6, 3], "resnet101": [3, 4, 23, 3]}
+
+
+class Place(NamedTuple):
+    """Where a tensor of `transformers` stands in the official DETR.
+
+    Args:
+        name: of the official tensor.
+        part: which third of it, query, key or value; None for all of it.
+    """
+
+    name: str
+    part: int | None
+
+
+def official_place(name: str) -> Place:
+    """The place of a tensor of `DetrForObjectDetection`."""
+    for pattern, replacement in NAMES:
+        name = re.sub(pattern, replacement, name)
+    name = STAGE.sub(lambda m: f"body.layer{int(m[1]) + 1}.{m[2]}.", name)
+    name = BLOCK.sub(lambda m: f".{'conv' if m[2][0] == 'c' else 'bn'}{int(m[1]) + 1}.", name)
+    if projection := PROJECTION.search(name):
+        return Place(PROJECTION.sub(".in_proj_", name), "qkv".index(projection[1]))
+    return Place(name, None)
+
+
+def official_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Renames tensors or gradients of `DetrForObjectDetection`; joins query, key and value."""
+    parts: dict[str, dict[int | None, Tensor]] = {}
+    for name, tensor in tensors.items():
+        place = official_place(name)
+        parts.setdefault(place.name, {})[place.part] = tensor
+    return {
+        name: found[None] if None in found else torch.cat([found[i] for i in sorted(found)])
+        for name, found in parts.items()
+    }
+
+
+class FolderContent(NamedTuple):
+    """What a folder of `DetrForObjectDetection` holds.
+
+    Args:
+        state_dict: the weights under their official names.
+        sizes: of the model, for `build`.
+        classes: the name of each label.
+    """
+
+    state_dict: dict[str, Tensor]
+    sizes: dict[str, Any]
+    classes: tuple[str, ...]
+
+
+def read_folder(folder: Path) -> FolderContent:
+    """Reads a folder that `transformers` has written.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: it is no DETR.
+    """
+    files = [folder / name for name in WEIGHTS if (folder / name).is_file()]
+    if not files or not (folder / "config.json").is_file():
+        expected = f"config.json and {' or '.join(WEIGHTS)}"
+        raise FileNotFoundError(f"{folder}: expected {expected}")
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        if config["model_type"] != "detr":
+            raise ValueError(f"expected a model of the type detr, found {config['model_type']}")
+        state = read_weights(files[0])
+        sizes = {
+            "num_classes": len(state["class_embed.bias"]) - 1,
+            "backbone": backbone_name(state),
+            "dilation": bool(config.get("dilation", False)),
+            **{ours: config[theirs] for ours, theirs in SIZES.items()},
+        }
+        names = [config["id2label"].get(str(i), "N/A") for i in range(sizes["num_classes"])]
+    except (ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise ValueError(f"{folder}: cannot be read, config.json or weights: {error}") from error
+    return FolderContent(state, sizes, tuple(names))
+
+
+def read_weights(file: Path) -> dict[str, Tensor]:
+    """The tensors of a file under their official names."""
+    tensors = load_file(file) if file.suffix == ".safetensors" else torch.load(file, "cpu")
+    official = official_names(tensors)
+    return {k: v for k, v in official.items() if not k.endswith("num_batches_tracked")}
+
+
+def backbone_name(state_dict: Mapping[str, Tensor]) -> str:
+    """Which torchvision ResNet has so many blocks in its third stage."""
+    blocks = len({name.split(".")[4] for name in state_dict if ".body.layer3." in name})
+    if blocks not in BLOCKS:
+        raise ValueError(
+            f"backbone: expected a ResNet-50 or -101, found {blocks} blocks in stage 3"
+        )
+    return BLOCKS[blocks]
+
+
+def write_folder(model: Step8, classes: tuple[str, ...], folder: Path) -> None:
+    """Writes a Step8 so that `transformers.DetrForObjectDetection.from_pretrained` loads it.
+
+    Args:
+        model: one that official weights were loaded into, however it was trained on.
+        classes: the name of each label.
+        folder: made where it is missing.
+
+    Raises:
+        ValueError: `transformers` has no place for a part of the model.
+    """
+    from transformers import DetrForObjectDetection, DetrImageProcessor
+
+    check_has_only_official_parts(model)
+    state = {official_name(name): tensor for name, tensor in model.state_dict().items()}
+    target = DetrForObjectDetection(folder_config(sizes_of(model), classes))
+    renamed = {}
+    for name, tensor in target.state_dict().items():
+        place = official_place(name)
+        whole = state.get(place.name, tensor)  # theirs: how many batches a norm has seen
+        renamed[name] = whole if place.part is None else whole.chunk(3)[place.part]
+    target.load_state_dict(renamed)
+    target.save_pretrained(folder)
+    DetrImageProcessor().save_pretrained(folder)
+
+
+def folder_config(sizes: Mapping[str, Any], classes: tuple[str, ...]):
+    """The `transformers.DetrConfig` of a model with such `sizes_of` and classes."""
+    from transformers import DetrConfig, ResNetConfig
+
+    return DetrConfig(
+        use_timm_backbone=False,
+        backbone_config=ResNetConfig(
+            embedding_size=64,
+            hidden_sizes=[256, 512, 1024, 2048],
+            depths=DEPTHS[sizes["backbone"]],
+            layer_type="bottleneck",
+            out_features=["stage4"],
+        ),
+        **{theirs: sizes[ours] for ours, theirs in SIZES.items()},
+        decoder_attention_heads=sizes["nhead"],
+        decoder_ffn_dim=sizes["dim_feedforward"],
+        id2label=dict(enumerate(classes)),
+        label2id={name: i for i, name in enumerate(classes)},
+    )
+
+
+def check_has_only_official_parts(model: Step8) -> None:
+    """Refuses a model that does what the DETR of `transformers` cannot."""
+    sizes, output = sizes_of(model), model.fpn.output["p5"]
+    identity = nn.init.dirac_(torch.empty_like(output.weight))
+    plain = torch.equal(output.weight, identity) and not output.bias.any()
+    if sizes["kind"] != "full" or not plain or model.queries.any():
+        raise ValueError(
+            "model: expected one that official weights were loaded into, whose 3x3 convolution of "
+            "the pyramid is the identity and whose content queries are zeros"
+        )
+    if sizes["dilation"]:
+        raise ValueError("model: expected no dilation, which the backbone of transformers lacks")

@@ -1,0 +1,151 @@
+"""Models of Hugging Face's `transformers`: read, trained on, and written again."""
+
+import json
+import re
+
+import pytest
+import torch
+from cli import accepted, refused
+from safetensors.torch import load_file
+from test_coco import make
+from transformers import DetrConfig, DetrForObjectDetection, DetrImageProcessor, ResNetConfig
+
+from detr_steps.official import official_name
+from detr_steps.training.checkpoints import CHECKPOINT
+from detr_steps.training.detectors import load_detector
+from detr_steps.training.huggingface import official_place, read_folder, write_folder
+from detr_steps.training.small import small_detr
+from detr_steps.training.trainer import BEST
+
+NAMES = {0: "a cup", 1: "a cat", 2: "a bird"}
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    """A folder of a made DETR with a ResNet-50, and with a transformer of few channels."""
+    torch.manual_seed(0)
+    backbone = ResNetConfig(
+        embedding_size=64,
+        hidden_sizes=[256, 512, 1024, 2048],
+        depths=[3, 4, 6, 3],
+        layer_type="bottleneck",
+        out_features=["stage4"],
+    )
+    config = DetrConfig(
+        use_timm_backbone=False,
+        backbone_config=backbone,
+        num_queries=12,
+        d_model=32,
+        encoder_layers=2,
+        decoder_layers=3,
+        encoder_attention_heads=4,
+        decoder_attention_heads=4,
+        encoder_ffn_dim=48,
+        decoder_ffn_dim=48,
+        id2label=NAMES,
+        label2id={name: i for i, name in NAMES.items()},
+    )
+    model = DetrForObjectDetection(config)
+    for name, tensor in model.named_buffers():
+        if name.endswith("running_mean"):
+            tensor.normal_(std=0.1)
+        elif name.endswith("running_var"):
+            tensor.uniform_(0.5, 1.5)
+    model.model.query_position_embeddings.weight.data.normal_()
+    path = tmp_path_factory.mktemp("made")
+    model.save_pretrained(path)
+    return path
+
+
+def assert_same_outputs(folder, model):
+    """A folder that `transformers` loads predicts what a Step8 predicts."""
+    theirs = DetrForObjectDetection.from_pretrained(folder).eval()
+    images = torch.rand(2, 3, 64, 96)
+    with torch.no_grad():
+        expected, found = theirs(images), model(images)
+    torch.testing.assert_close(found["class_logits"], expected.logits, rtol=0, atol=1e-5)
+    torch.testing.assert_close(found["bbox_pred"], expected.pred_boxes, rtol=0, atol=1e-5)
+
+
+def test_a_folder_is_loaded_and_written_with_the_same_outputs(folder, tmp_path):
+    detector = load_detector(folder)
+    assert detector.classes == ("a cup", "a cat", "a bird") and detector.short_side == 800
+    assert_same_outputs(folder, detector.model)
+    accepted("export", tmp_path / "again", "--weights", folder)
+    assert_same_outputs(tmp_path / "again", detector.model)
+    assert DetrForObjectDetection.from_pretrained(tmp_path / "again").config.id2label == NAMES
+    assert DetrImageProcessor.from_pretrained(tmp_path / "again").size["shortest_edge"] == 800
+
+
+def old_name(name):
+    """As version 4 of `transformers` named a tensor whose backbone was of timm."""
+    place = official_place(name).name
+    if place.startswith("backbone.0.body."):
+        return place.replace("backbone.0.body.", "model.backbone.conv_encoder.model.")
+    return re.sub(r"\.mlp\.fc", ".fc", name).replace(".o_proj.", ".out_proj.")
+
+
+def test_names_of_earlier_versions_are_known(folder, tmp_path):
+    tensors = load_file(folder / "model.safetensors")
+    old = {old_name(name): tensor for name, tensor in tensors.items()}
+    assert "model.encoder.layers.0.fc1.weight" in old
+    assert "model.backbone.conv_encoder.model.layer1.0.conv1.weight" in old
+    torch.save(old, tmp_path / "pytorch_model.bin")
+    (tmp_path / "config.json").write_bytes((folder / "config.json").read_bytes())
+    before, after = read_folder(folder), read_folder(tmp_path)
+    assert before.sizes == after.sizes
+    assert set(before.state_dict) == set(after.state_dict)
+    state = after.state_dict
+    assert all(torch.equal(tensor, state[name]) for name, tensor in before.state_dict.items())
+
+
+def test_a_folder_is_trained_on_with_other_classes_and_exported(folder, tmp_path):
+    photos, annotations = make(tmp_path)
+    data = ["--images", photos, "--annotations", annotations]
+    short = ["--steps=2", "--batch-size=2", "--side=64", "--evaluate-every=2"]
+    out = tmp_path / "run"
+    printed = accepted("train", "--cpu", "--start", folder, "--out", out, *data, *short)
+    assert "class_head.weight, class_head.bias, query_pos" in printed
+    run = torch.load(out / CHECKPOINT)["run"]
+    assert (run["lr"], run["warm_lr"], run["pretrain_steps"]) == (1e-4, 1e-5, 0)
+    before, after = load_detector(folder).model, load_detector(out / BEST)
+    assert after.classes == ("bird", "cat", "cup") and len(after.model.queries) == 16
+    old, new = before.state_dict(), after.model.state_dict()
+    same = {
+        name
+        for name in old
+        if old[name].shape == new[name].shape and torch.equal(old[name], new[name])
+    }
+    frozen = [name for name in old if re.search(r"bn\d|downsample\.1|conv1|layer1", name)]
+    stem = [name for name in frozen if re.search(r"backbone\.(conv1|bn1|layer1)", name)]
+    norms = [name for name in frozen if "conv" not in name and "downsample.0" not in name]
+    assert set(stem) | set(norms) <= same
+    assert "backbone.layer4.0.conv2.weight" not in same and "encoder.0.linear1.weight" not in same
+    assert not new["queries"].any()
+    accepted("export", tmp_path / "exported", "--weights", out / BEST)
+    assert_same_outputs(tmp_path / "exported", after.model)
+
+
+def test_what_does_not_fit_is_refused(folder, tmp_path):
+    with pytest.raises(ValueError, match="expected one that official weights were loaded into"):
+        write_folder(small_detr(3), ("a", "b", "c"), tmp_path / "out")
+    assert "expected one that official weights" in refused(
+        "export", tmp_path / "out", "--weights", "shipped"
+    )
+    assert not (tmp_path / "out").exists()
+    assert "config.json" in refused("evaluate", "--cpu", "--weights", tmp_path)
+    config = json.loads((folder / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"model_type": "yolos"}))
+    (tmp_path / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes())
+    with pytest.raises(ValueError, match="expected a model of the type detr, found yolos"):
+        read_folder(tmp_path)
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(ValueError, match=r"config\.json"):
+        read_folder(tmp_path)
+
+
+def test_all_official_names_are_reached(folder):
+    places = {official_place(name).name for name in load_file(folder / "model.safetensors")}
+    own = load_detector(folder).model.state_dict()
+    expected = {official_name(name) for name in own} - {None}
+    assert expected <= places
