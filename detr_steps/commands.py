@@ -28,22 +28,15 @@ from .inference import for_inference
 from .step8_set_loss import Step8
 from .training.coco import CocoScenes, compare_classes
 from .training.detectors import Detector, first_model, load_detector
-from .training.evaluation import evaluate
+from .training.findings import Symptom, find_out, symptoms
+from .training.page import NAMES, write_page
 from .training.pictures import read_picture
-from .training.run import run_training, survey_data, training_data
+from .training.run import PAGE, report_run, run_training, survey_data, training_data
 from .training.scenes import SIDE, Scenes
 from .training.sizes import sizes_of
 from .training.survey import FEWEST_QUERIES, draw_data, survey
 from .training.trainer import BEST, PRESETS, Settings, Trainer
 
-COLUMNS = {
-    "map": "AP",
-    "map_50": "AP50",
-    "map_75": "AP75",
-    "map_small": "small",
-    "map_medium": "medium",
-    "map_large": "large",
-}
 app = typer.Typer(
     help="Train Step8, DETR, evaluate it, and detect with it. Without options it learns from "
     "scenes that it draws itself, on whatever device there is. Run the notebooks, make a course "
@@ -199,10 +192,10 @@ def result_table(rows: list[dict[str, float]], title: str) -> Table:
     table = Table(title=title)
     if "step" in rows[0]:
         table.add_column("step", justify="right")
-    for name in COLUMNS.values():
+    for name in NAMES.values():
         table.add_column(name, justify="right")
     for row in rows:
-        numbers = [f"{row[key]:.1f}" if row[key] >= 0 else "-" for key in COLUMNS]
+        numbers = [f"{row[key]:.1f}" if row[key] >= 0 else "-" for key in NAMES]
         table.add_row(*([str(row["step"])] if "step" in row else []), *numbers)
     return table
 
@@ -256,6 +249,14 @@ def train(
     model = chosen_model(source, data.classes, queries, seed)
     trainer = run_training(model, data, choose, settings, out, accelerator, start, workers)
     print_history(trainer, out, begin)
+    print_symptoms(report_run(trainer, out), out / PAGE)
+
+
+def print_symptoms(found: list[Symptom], page: Path) -> None:
+    """Prints what is known about the numbers of a model, and where more of them are."""
+    for one in found:
+        typer.echo(f"{one.seen}\n  from: {one.cause}\n  remedy: {one.remedy}")
+    typer.echo(f"page: {page}")
 
 
 def chosen_data(options: Mapping[str, Any], start: Detector | None) -> tuple[Dataset, Dataset]:
@@ -324,6 +325,7 @@ def evaluate_command(
     scenes: Annotated[int, typer.Option(min=1, help="number of held-out scenes")] = 500,
     split: Annotated[str, typer.Option(help="of the scenes: train, choose or test")] = "test",
     seed: Annotated[int, typer.Option(help="of the scenes")] = 0,
+    page: Annotated[Path, typer.Option(help="HTML file to write")] = Path("runs/evaluation.html"),
     cpu: Cpu = False,
     config: Config = None,
 ) -> None:
@@ -341,9 +343,14 @@ def evaluate_command(
         data = CocoScenes(images, annotations, sides=sides, classes=detector.classes)
         for line in compare_classes(detector.classes, tuple(data.names.values())):
             typer.echo(line)
-    result = evaluate(detector.model.to(accelerator.device), data, accelerator)
+    model = detector.model.to(accelerator.device)
+    findings = find_out(model, data, accelerator, data.classes)
     if accelerator.is_main_process:
-        Console().print(result_table([result], f"{weights} on {len(data)} images"))
+        title, known = f"{weights} on {len(data)} images", symptoms(findings)
+        Console().print(result_table([findings.scores], title))
+        page.parent.mkdir(parents=True, exist_ok=True)
+        write_page(page, title, findings, known, data, data.classes)
+        print_symptoms(known, page)
 
 
 @app.command()

@@ -102,8 +102,8 @@ def test_the_shipped_weights_detect_unseen_scenes():
     assert detectors.SHIPPED.stat().st_size < 16 * 2**20
 
 
-def test_the_evaluate_command_prints_a_table():
-    printed = accepted("evaluate", "--cpu", "--scenes", 4)
+def test_the_evaluate_command_prints_a_table(tmp_path):
+    printed = accepted("evaluate", "--cpu", "--scenes", 4, "--page", tmp_path / "page.html")
     assert "AP50" in printed and "on 4 images" in printed
 
 

@@ -203,7 +203,9 @@ def test_many_objects_get_queries_enough(tmp_path):
     assert not (tmp_path / "run").exists()
     accepted(*small, *given)
     weights = ["--weights", tmp_path / "run" / "best.safetensors"]
-    assert " AP " in accepted("evaluate", "--cpu", *given[:4], *weights)
+    assert " AP " in accepted(
+        "evaluate", "--cpu", *given[:4], *weights, "--page", tmp_path / "page.html"
+    )
 
 
 def test_the_data_command_looks_and_draws(tmp_path):

@@ -59,7 +59,11 @@ def test_ids_in_another_order_do_not_change_the_ap(tmp_path):
     for ids in (range(6), range(90, 30, -10)):
         folder = tmp_path / str(ids[0])
         annotations = store(scenes, folder, dict(zip(scenes.classes, ids, strict=True)))
-        results.append(accepted("evaluate", "--cpu", *options(folder, annotations)))
+        results.append(
+            accepted(
+                "evaluate", "--cpu", *options(folder, annotations), "--page", folder / "page.html"
+            )
+        )
     numbers = [[line for line in result.splitlines() if "│" in line] for result in results]
     assert numbers[0] == numbers[1] and " 0.0 " not in numbers[0][0]
 

@@ -107,7 +107,8 @@ def test_a_killed_run_reaches_the_same_weights_to_the_last_bit(own_data, tmp_pat
     assert all(torch.equal(best[0][name], best[1][name]) for name in best[0])
     if own_data:
         given = ["--images", images, "--annotations", annotations, "--weights", whole / BEST]
-        assert "│" in accepted("evaluate", "--cpu", *given)  # a row of numbers
+        page = ["--page", tmp_path / "page.html"]
+        assert "│" in accepted("evaluate", "--cpu", *given, *page)  # a row of numbers
 
 
 class TwoHalves(Step8):

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 CHECKPOINT = "last.checkpoint"
-PARTS = {"stage", "step", "module", "optimizer", "scheduler", "scaler", "history", "run"}
+PARTS = {"stage", "step", "module", "optimizer", "scheduler", "scaler", "history", "losses", "run"}
 
 
 def write_atomically(path: Path, write) -> None:

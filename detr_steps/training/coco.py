@@ -141,6 +141,16 @@ class CocoScenes(Dataset):
         self.sides, self.short_side = sides, max(sides)
         self.transform = detr_transforms(train, sides)
 
+    @property
+    def source(self) -> tuple:
+        """Where the images come from: those of another source are others."""
+        return self.images.resolve(), self.annotations.resolve()
+
+    def plain(self) -> "CocoScenes":
+        """The same without random changes."""
+        sides = (self.short_side,)
+        return CocoScenes(self.images, self.annotations, sides=sides, classes=self.classes)
+
     @cached_property
     def identity(self) -> str:
         """What decides the data, for a checkpoint: a hash of the file and of the images' sizes."""

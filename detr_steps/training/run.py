@@ -16,15 +16,19 @@ from rich.progress import (
     TimeRemainingColumn,
     track,
 )
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Subset
 
 from ..step8_set_loss import Step8
 from .coco import CocoScenes, compare_classes
+from .detectors import load_detector
+from .findings import Symptom, find_out, symptoms
+from .page import write_page
 from .scenes import Scenes
 from .sizes import sizes_of
 from .survey import Survey, survey
-from .trainer import Settings, Trainer
+from .trainer import BEST, Settings, Trainer
 
+PAGE = "report.html"
 SMOOTHING = 0.98  # the part of the loss's moving average that stays at each step
 LOG_EVERY = 50  # steps
 
@@ -129,6 +133,27 @@ def run_training(
             trainer.run()
     accelerator.end_training()
     return trainer
+
+
+def report_run(trainer: Trainer, folder: Path) -> list[Symptom]:
+    """Writes a page about a run with its best weights beside them, and returns what is wrong.
+
+    The AP on training data is measured on as many images as there are to choose on.
+    """
+    detector, accelerator = load_detector(folder / BEST), trainer.accelerator
+    model, choose = detector.model.to(accelerator.device), trainer.choose
+    classes = getattr(choose, "classes", detector.classes)
+    test, known = find_out(model, choose, accelerator, classes), None
+    if trainer.dataset.source != choose.source:
+        plain = trainer.dataset.plain()
+        part = Subset(plain, range(min(len(plain), len(choose))))
+        known = find_out(model, part, accelerator, plain.classes)
+    losses = trainer.losses
+    found = symptoms(test, known, [loss for _, loss in losses])
+    if accelerator.is_main_process:
+        page, title = folder / PAGE, f"Training in {folder}"
+        write_page(page, title, test, found, choose, classes, trainer.history, losses)
+    return found
 
 
 @contextmanager

@@ -143,6 +143,15 @@ class Scenes(Dataset):
         objects = f"1 to {self.max_objects} objects, {self.size} pixels"
         return f"{self.count} scenes, split {self.split}, seed {self.seed}, {objects}"
 
+    @property
+    def source(self) -> tuple:
+        """Where the scenes come from: those of another source are others."""
+        return self.split, self.seed
+
+    def plain(self) -> "Scenes":
+        """The same without random changes."""
+        return self
+
     def __len__(self) -> int:
         return self.count
 

@@ -162,6 +162,9 @@ class Trainer:
         workers: processes that read images, beside this one; 0 reads them here.
         origin: what decides the run beside settings and data, such as the weights it starts from.
 
+    `history` has the scores of each evaluation, with its "step", and `losses` the loss before each
+    step, as (step, loss); the steps of the warm start are counted from below 0.
+
     Set `stop` to end a run after its current step: it is saved, and KeyboardInterrupt is raised.
     """
 
@@ -182,6 +185,7 @@ class Trainer:
         self.settings, self.folder, self.report = settings, folder, report
         self.workers = workers
         self.history: list[dict[str, float]] = []
+        self.losses: list[tuple[int, float]] = []
         self.last_batch: tuple | None = None
         self.stop = False
         data = {name: getattr(each, "identity", None) for name, each in self.datasets().items()}
@@ -255,6 +259,12 @@ class Trainer:
             loss = self.update(stage, wrapped, images, mask, targets)
             both = torch.stack((loss, loss.new_tensor(float(self.stop))))
             loss, stop = self.accelerator.reduce(both, "mean").tolist()
+            if not math.isfinite(loss):
+                raise ValueError(
+                    f"loss: expected a finite number at step {step + 1} of {stage.name}, found "
+                    f"{loss}; begin again in another folder, with --lr and --warm-lr halved"
+                )
+            self.losses.append((step - (stage.name == "pretrain") * stage.steps, loss))
             self.report(stage.name, step + 1, stage.steps, loss)
             self.keep(stage, step + 1)
             if stop:
@@ -268,7 +278,7 @@ class Trainer:
         stage.module.load_state_dict(state["module"])
         stage.optimizer.load_state_dict(state["optimizer"])
         stage.scheduler.load_state_dict(state["scheduler"])
-        self.history = state["history"]
+        self.history, self.losses = state["history"], state["losses"]
         if self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(state["scaler"])
         return state["step"]
@@ -329,6 +339,7 @@ class Trainer:
                 "scheduler": stage.scheduler.state_dict(),
                 "scaler": {} if scaler is None else scaler.state_dict(),
                 "history": self.history,
+                "losses": self.losses,
                 "run": self.decided_by,
             }
             save_checkpoint(self.folder, state)

@@ -1,0 +1,177 @@
+"""What a model does on a data set, in numbers, and what is known about such numbers."""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from ..step7_hungarian_matching import box_iou
+from ..step8_set_loss import Step8
+from .evaluation import average_precision, collect, count_duplicates, dataset_large, scores
+
+SURE = 0.5  # least score of an object that a query is taken to have found
+OVERLAP = 0.5  # least IoU of a detection that counts as right
+STILL = 0.01  # of the image: boxes that move less are the same for all images
+MANY = 0.3  # duplicates, as a part of the objects
+GAP = 15  # AP on training data less AP on other data
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a model does on a data set.
+
+    Args:
+        scores: see `evaluation.scores`.
+        class_scores: AP of each class that the data has, in percent.
+        class_counts: objects of each class.
+        found, wanted: of each image, see `collect`.
+        fired: in how many images each query was sure of an object, [N].
+        spread: how much a query's box changes from image to image: the standard deviation of its
+            four numbers, which are parts of the image, as a mean over the queries.
+        finite: whether all predictions are numbers.
+    """
+
+    scores: dict[str, float]
+    class_scores: dict[str, float]
+    class_counts: dict[str, int]
+    found: list[dict[str, Tensor]]
+    wanted: list[dict[str, Tensor]]
+    fired: Tensor
+    spread: float
+    finite: bool
+
+    @property
+    def objects(self) -> int:
+        """How many there are in all images."""
+        return sum(self.class_counts.values())
+
+    def mistakes(self, index: int) -> int:
+        """How many objects of an image are missed or made up."""
+        one, target = self.found[index], self.wanted[index]
+        sure = one["scores"] > SURE
+        overlap = box_iou(one["boxes"][sure], target["boxes"]) > OVERLAP
+        right = overlap & (one["labels"][sure][:, None] == target["labels"])
+        return int((~right.any(0)).sum() + (~right.any(1)).sum())
+
+
+def find_out(
+    model: Step8, data: Dataset, accelerator: Accelerator, classes: Sequence[str]
+) -> Findings:
+    """Runs a model on a data set; `classes` are the names of its labels."""
+    predictions: list[tuple[Tensor, Tensor]] = []
+
+    def keep(module, args, outputs: Mapping[str, Tensor]) -> None:
+        both = outputs["class_logits"], outputs["bbox_pred"]
+        predictions.append(tuple(tensor.float().cpu() for tensor in both))
+
+    hook = model.register_forward_hook(keep)
+    try:
+        found, wanted = collect(model, data, accelerator)
+    finally:
+        hook.remove()
+    logits, boxes = (torch.cat(parts) for parts in zip(*predictions, strict=True))
+    sure = logits.softmax(-1)[..., :-1].amax(-1) > SURE  # [images, N]
+    counts = Counter(int(label) for one in wanted for label in one["labels"])
+    return Findings(
+        scores(found, wanted, dataset_large(data)),
+        class_averages(found, wanted, classes),
+        {classes[label]: counts[label] for label in sorted(counts)},
+        found,
+        wanted,
+        sure.sum(0),
+        boxes.std(0, unbiased=False).mean().item(),
+        bool(logits.isfinite().all() and boxes.isfinite().all()),
+    )
+
+
+def class_averages(found: list, wanted: list, classes: Sequence[str]) -> dict[str, float]:
+    """The AP of each class that is wanted, in percent."""
+    metric = average_precision(class_metrics=True)
+    metric.update(found, wanted)
+    result = metric.compute()
+    pairs = zip(result["classes"].reshape(-1), result["map_per_class"].reshape(-1), strict=True)
+    return {classes[int(label)]: 100 * ap.item() for label, ap in pairs if ap >= 0}
+
+
+@dataclass(frozen=True)
+class Symptom:
+    """Something that is known to go wrong.
+
+    Args:
+        seen: the numbers that show it.
+        cause: what it mostly comes from.
+        remedy: what to do.
+    """
+
+    seen: str
+    cause: str
+    remedy: str
+
+
+KNOWN = {  # cause and remedy of each symptom
+    "numbers": (
+        "the steps of the optimizer were too long.",
+        "halve --lr and --warm-lr, and keep --clip at 0.1.",
+    ),
+    "silence": (
+        "most queries have no object. To say so is learnt first, and objects come later.",
+        "train longer. If the loss of the boxes does not fall, learn four of the images by heart "
+        "first; where that fails, the boxes or the labels are wrong.",
+    ),
+    "same boxes": (
+        "the queries do not read the image: it is too early, or the learning rate is too high.",
+        "train longer, or halve --lr. Without weights to start from, keep the warm start.",
+    ),
+    "misplaced": (
+        "the boxes or the classes are not what the annotations seem to say: corners where width "
+        "and height are expected, boxes of images of another size, classes under other names.",
+        "look at the images below, and at the picture that `data` draws.",
+    ),
+    "duplicates": (
+        "the queries have not yet learnt to give way to one another, which comes late.",
+        "train longer.",
+    ),
+    "by heart": (
+        "the model knows the training images by heart.",
+        "use more images, weights to start from (--start), or fewer steps.",
+    ),
+}
+
+
+def symptoms(
+    test: Findings, train: Findings | None = None, losses: Sequence[float] = ()
+) -> list[Symptom]:
+    """What is known about the numbers of a model; nothing if they look healthy.
+
+    Args:
+        test: on images that it was not trained on.
+        train: on images that it was trained on, where that is known.
+        losses: of its training, in order.
+    """
+    if not test.finite or not all(map(math.isfinite, losses)):
+        return [Symptom("Losses or predictions are NaN or infinite.", *KNOWN["numbers"])]
+    seen = {}
+    if not test.fired.any():
+        seen["silence"] = f'All queries say "no object" in all images (scores below {SURE}).'
+    if test.spread < STILL:
+        moved = f"a query's box moves by {test.spread:.4f} of the image"
+        seen["same boxes"] = f"All images get the same boxes: {moved}."
+    if not seen and test.scores["map_50"] < 1:
+        seen["misplaced"] = f"Objects are found, but AP50 is {test.scores['map_50']:.1f}."
+    duplicates = count_duplicates(sure_of(test.found))
+    if duplicates > MANY * test.objects:
+        seen["duplicates"] = f"Found twice: {duplicates}, where {test.objects} objects are."
+    if train is not None and train.scores["map"] - test.scores["map"] > GAP:
+        here, there = (findings.scores["map"] for findings in (train, test))
+        seen["by heart"] = f"AP is {here:.1f} on training data, and {there:.1f} on other data."
+    return [Symptom(text, *KNOWN[name]) for name, text in seen.items()]
+
+
+def sure_of(found: Sequence[Mapping[str, Tensor]]) -> list[dict[str, Tensor]]:
+    """The detections with a score above `SURE`."""
+    return [{k: values[one["scores"] > SURE] for k, values in one.items()} for one in found]

@@ -1,0 +1,162 @@
+"""A page about a run or an evaluation: HTML with its pictures inside, for any browser."""
+
+import base64
+from collections.abc import Iterator, Sequence
+from io import BytesIO
+from pathlib import Path
+
+import torch
+from jinja2 import Environment, PackageLoader
+from matplotlib.figure import Figure
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset
+from torchvision.transforms.v2 import functional as transform
+from torchvision.utils import draw_bounding_boxes, make_grid
+
+from .findings import SURE, Findings, Symptom, sure_of
+from .normalisation import to_picture
+
+NAMES = {
+    "map": "AP",
+    "map_50": "AP50",
+    "map_75": "AP75",
+    "map_small": "small",
+    "map_medium": "medium",
+    "map_large": "large",
+}
+FOUND, WANTED = "#D55E00", "#0072B2"
+TILE, SHOWN = 320, 4  # pixels, images of each kind
+
+
+def write_page(
+    path: Path,
+    title: str,
+    findings: Findings,
+    known: Sequence[Symptom],
+    data: Dataset,
+    classes: Sequence[str],
+    history: Sequence[dict[str, float]] = (),
+    losses: Sequence[tuple[int, float]] = (),
+) -> None:
+    """Writes the page.
+
+    Args:
+        path: of the HTML file.
+        title: of the page.
+        findings: what the model does on `data`.
+        known: see `symptoms`.
+        data: the images.
+        classes: the names of its labels.
+        history: the scores of a run, with "step".
+        losses: (step, loss) of a run.
+    """
+    figures = draw_figures(findings, data, classes, history, losses)
+    environment = Environment(loader=PackageLoader("detr_steps.training", "."), autoescape=True)
+    page = environment.get_template("page.html.j2").render(
+        title=title,
+        images=len(data),
+        scores={NAMES[k]: percent(findings.scores[k]) for k in NAMES},
+        symptoms=known,
+        classes=[
+            (name, number, percent(findings.class_scores.get(name, -1)))
+            for name, number in findings.class_counts.items()
+        ],
+        figures=[(heading, text, encoded(picture)) for heading, text, picture in figures],
+    )
+    path.write_text(page, encoding="utf-8")
+
+
+def draw_figures(
+    findings: Findings,
+    data: Dataset,
+    classes: Sequence[str],
+    history: Sequence[dict[str, float]],
+    losses: Sequence[tuple[int, float]],
+) -> Iterator[tuple[str, str, Figure | Image.Image]]:
+    """Each picture of the page with its heading and a text for who does not see it."""
+    if history or losses:
+        text = "The loss, and the AP on the data to choose on, by step."
+        yield "The training", text, draw_curves(history, losses)
+    ranked = sorted(range(len(data)), key=lambda i: (findings.mistakes(i), -count(findings, i)))
+    for heading, chosen in (("best", ranked[:SHOWN]), ("worst", ranked[::-1][:SHOWN])):
+        mistakes = ", ".join(str(findings.mistakes(i)) for i in chosen)
+        text = (
+            f"Found with a score above {SURE} in orange, what is there in blue. "
+            f"Mistakes: {mistakes}."
+        )
+        yield f"The {heading} images", text, draw_images(chosen, findings, data, classes)
+    text = f"In how many of the {len(data)} images each query is sure of an object."
+    yield "The queries", text, draw_queries(findings.fired)
+
+
+def percent(value: float) -> str:
+    """A number for a table; "-" where there is no object of that kind."""
+    return f"{value:.1f}" if value >= 0 else "-"
+
+
+def count(findings: Findings, index: int) -> int:
+    """The objects of an image."""
+    return len(findings.wanted[index]["labels"])
+
+
+def encoded(picture: Figure | Image.Image) -> str:
+    """A picture as PNG in base64."""
+    buffer = BytesIO()
+    if isinstance(picture, Figure):
+        picture.savefig(buffer, dpi=100, facecolor="white")
+    else:
+        picture.save(buffer, "png")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def draw_curves(history: Sequence[dict], losses: Sequence[tuple[int, float]]) -> Figure:
+    """The loss and the AP by step, side by side."""
+    figure = Figure(figsize=(9, 3), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.plot(*zip(*losses, strict=True) if losses else ((), ()), color=WANTED)
+    left.set(xlabel="step", ylabel="loss")
+    steps = [row["step"] for row in history]
+    for name, colour in (("map_50", WANTED), ("map", FOUND)):
+        right.plot(steps, [row[name] for row in history], "o-", color=colour, label=NAMES[name])
+    right.set(xlabel="step", ylabel="percent", ylim=(0, 100))
+    right.legend()
+    return figure
+
+
+def draw_queries(fired: Tensor) -> Figure:
+    """A bar for each query."""
+    figure = Figure(figsize=(9, 2.2), layout="constrained")
+    axis = figure.subplots()
+    axis.bar(range(len(fired)), fired.tolist(), color=WANTED)
+    axis.set(xlabel="query", ylabel="images")
+    return figure
+
+
+def draw_images(
+    chosen: Sequence[int], findings: Findings, data: Dataset, classes: Sequence[str]
+) -> Image.Image:
+    """Images in a row, with what is there and what was found."""
+    tiles = [
+        draw_tile(data[i], findings.wanted[i], sure_of([findings.found[i]])[0], classes)
+        for i in chosen
+    ]
+    return transform.to_pil_image(make_grid(torch.stack(tiles), nrow=SHOWN, pad_value=255))
+
+
+def draw_tile(item: tuple, wanted: dict, found: dict, classes: Sequence[str]) -> Tensor:
+    """One image: uint8 [3, TILE, TILE], white where it does not reach."""
+    image, target = item
+    picture = (255 * to_picture(image).permute(2, 0, 1)).round().byte()
+    scale = TILE / max(picture.shape[-2:])
+    height, width = (max(1, round(scale * side)) for side in picture.shape[-2:])
+    picture = transform.resize(picture, [height, width])
+    own_height, own_width = target["size"].tolist()
+    factors = torch.tensor([width / own_width, height / own_height] * 2)
+    for objects, colour in ((wanted, WANTED), (found, FOUND)):
+        if len(objects["labels"]):
+            names = [classes[label] for label in objects["labels"].tolist()]
+            names = names if colour == FOUND else None
+            boxes = objects["boxes"] * factors
+            picture = draw_bounding_boxes(picture, boxes, names, colors=colour, width=3)
+    return transform.pad(picture, [0, 0, TILE - width, TILE - height], fill=255)

@@ -1,0 +1,137 @@
+"""What a model does on data, what is known about its numbers, and the page that shows both."""
+
+import re
+from dataclasses import replace
+
+import pytest
+import torch
+from accelerate import Accelerator
+from cli import accepted
+from test_coco import make
+
+from detr_steps import Step8
+from detr_steps.training.detectors import load_detector
+from detr_steps.training.evaluation import evaluate
+from detr_steps.training.findings import KNOWN, find_out, symptoms
+from detr_steps.training.page import write_page
+from detr_steps.training.scenes import Scenes
+from detr_steps.training.small import small_detr
+from detr_steps.training.trainer import Settings, Trainer
+
+ACCELERATOR = Accelerator(cpu=True)
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    return Scenes(20, "test")
+
+
+@pytest.fixture(scope="module")
+def shipped(scenes):
+    """What the shipped model does."""
+    return find_out(load_detector().model, scenes, ACCELERATOR, scenes.classes)
+
+
+def known(name, found):
+    """Whether a symptom is among those that were found."""
+    return KNOWN[name] in [(one.cause, one.remedy) for one in found]
+
+
+def test_findings_of_a_good_model(scenes, shipped):
+    assert shipped.scores == evaluate(load_detector().model, scenes, ACCELERATOR)
+    labels = torch.cat([scenes[i][1]["labels"] for i in range(20)])
+    assert shipped.objects == len(labels)
+    counts = labels.bincount(minlength=6).tolist()
+    assert shipped.class_counts == dict(zip(scenes.classes, counts, strict=True))
+    mean = sum(shipped.class_scores.values()) / len(shipped.class_scores)
+    assert mean == pytest.approx(shipped.scores["map"], abs=0.1)
+    assert abs(shipped.fired.sum().item() - shipped.objects) < 0.2 * shipped.objects
+    assert symptoms(shipped) == []
+
+
+def test_mistakes_are_counted(shipped):
+    index = next(i for i in range(20) if shipped.mistakes(i) == 0)
+    one, target = shipped.found[index], shipped.wanted[index]
+    nothing = {name: values[:0] for name, values in one.items()}
+    silent = replace(shipped, found=[nothing] * 20)
+    assert silent.mistakes(index) == len(target["labels"])
+    wrong = one | {"labels": (one["labels"] + 1) % 6}
+    twice = replace(shipped, found=[wrong] * 20)
+    sure = int((one["scores"] > 0.5).sum())
+    assert twice.mistakes(index) == len(target["labels"]) + sure
+
+
+class AlwaysTheSame(Step8):
+    """Step8 whose decoder reads a memory of zeros, whatever the image."""
+
+    def decode(self, context):
+        return super().decode({**context, "mem": torch.zeros_like(context["mem"])})
+
+
+def test_a_silent_model_and_one_that_does_not_see_are_recognised(scenes):
+    torch.manual_seed(0)
+    model = small_detr(6, AlwaysTheSame)
+    found = symptoms(find_out(model, scenes, ACCELERATOR, scenes.classes))
+    assert known("same boxes", found)
+    with torch.no_grad():
+        model.class_head.bias[-1] = 100.0
+    found = symptoms(find_out(model, scenes, ACCELERATOR, scenes.classes))
+    assert known("silence", found) and not known("misplaced", found)
+
+
+def test_numbers_that_are_none_are_recognised(scenes, shipped):
+    model = small_detr(6)
+    with torch.no_grad():
+        model.bbox_head[-1].bias[0] = float("nan")
+    found = find_out(model, scenes, ACCELERATOR, scenes.classes)
+    assert known("numbers", symptoms(found)) and len(symptoms(found)) == 1
+    assert known("numbers", symptoms(shipped, losses=[1.0, float("inf")]))
+
+
+def test_misplaced_boxes_duplicates_and_learning_by_heart_are_recognised(scenes, shipped):
+    far = replace(shipped, scores=shipped.scores | {"map": 0.1, "map_50": 0.3})
+    assert known("misplaced", symptoms(far)) and not known("silence", symptoms(far))
+    doubled = [{k: torch.cat([v, v]) for k, v in one.items()} for one in shipped.found]
+    assert known("duplicates", symptoms(replace(shipped, found=doubled)))
+    assert known("by heart", symptoms(far, shipped)) and not symptoms(shipped, shipped)
+
+
+def test_a_loss_that_is_no_number_ends_the_run(tmp_path):
+    class Broken(Step8):
+        def compute_loss(self, outputs, targets):
+            return super().compute_loss(outputs, targets) * float("nan")
+
+    settings = Settings(steps=3, pretrain_steps=0, batch_size=2)
+    trainer = Trainer(small_detr(6, Broken), Scenes(4), None, settings, tmp_path, ACCELERATOR)
+    with pytest.raises(ValueError, match="at step 1 of train, found nan"):
+        trainer.run()
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_page_holds_everything_and_needs_no_network(scenes, shipped, tmp_path):
+    path = tmp_path / "page.html"
+    trouble = symptoms(shipped, losses=[float("nan")])
+    history = [{"step": 5, **shipped.scores}]
+    write_page(
+        path, "A <title>", shipped, trouble, scenes, scenes.classes, history, [(1, 2.0), (2, 1.0)]
+    )
+    page = path.read_text()
+    assert "A &lt;title&gt;" in page and "http" not in page.replace("http-equiv", "")
+    assert trouble[0].seen in page and trouble[0].remedy in page
+    assert all(f"<td>{name}</td>" in page for name in scenes.classes)
+    pictures = re.findall(r'src="data:image/png;base64,[A-Za-z0-9+/=]+" alt="[^"]{30,}"', page)
+    assert len(pictures) == page.count("<img") == 4
+
+
+def test_training_and_evaluation_write_pages_and_say_what_is_wrong(tmp_path):
+    photos, annotations = make(tmp_path)
+    data = ["--images", photos, "--annotations", annotations]
+    short = ["--steps=2", "--pretrain-steps=1", "--batch-size=2", "--side=64"]
+    printed = accepted("train", "--cpu", "--out", tmp_path / "run", *data, *short)
+    assert "remedy: " in printed and "report.html" in printed
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "What may be wrong" in page and "The training" in page
+    weights = ["--weights", tmp_path / "run" / "best.safetensors"]
+    page = ["--page", tmp_path / "new" / "page.html"]
+    accepted("evaluate", "--cpu", *data, *weights, *page)
+    assert "on 6 images" in (tmp_path / "new" / "page.html").read_text()
