@@ -162,8 +162,8 @@ class Trainer:
         workers: processes that read images, beside this one; 0 reads them here.
         origin: what decides the run beside settings and data, such as the weights it starts from.
 
-    `history` has the scores of each evaluation, with its "step", and `losses` the loss before each
-    step, as (step, loss); the steps of the warm start are counted from below 0.
+    `history` has the scores of each evaluation, with its "step", and `losses` the loss of each
+    step, as (step, loss); the warm start ends with step 0.
 
     Set `stop` to end a run after its current step: it is saved, and KeyboardInterrupt is raised.
     """
@@ -257,21 +257,31 @@ class Trainer:
             if mask is None:  # a data set of many sizes mirrors its images itself
                 images, targets = flip_some(images, targets, sampler.flips(step))
             loss = self.update(stage, wrapped, images, mask, targets)
-            both = torch.stack((loss, loss.new_tensor(float(self.stop))))
-            loss, stop = self.accelerator.reduce(both, "mean").tolist()
-            if not math.isfinite(loss):
-                raise ValueError(
-                    f"loss: expected a finite number at step {step + 1} of {stage.name}, found "
-                    f"{loss}; begin again in another folder, with --lr and --warm-lr halved"
-                )
-            self.losses.append((step - (stage.name == "pretrain") * stage.steps, loss))
-            self.report(stage.name, step + 1, stage.steps, loss)
-            self.keep(stage, step + 1)
-            if stop:
-                self.save(stage, step + 1)
-                raise KeyboardInterrupt(
-                    f"stopped after step {step + 1} of {stage.name}; the same command goes on"
-                )
+            self.finish_step(stage, step + 1, loss)
+
+    def finish_step(self, stage: Stage, done: int, loss: Tensor) -> None:
+        """Reports a step and keeps what is due; ends the run if that is asked for, or without hope.
+
+        Raises:
+            ValueError: the loss is NaN or infinite.
+            KeyboardInterrupt: `stop` was set; the run is saved.
+        """
+        both = torch.stack((loss, loss.new_tensor(float(self.stop))))
+        loss, stop = self.accelerator.reduce(both, "mean").tolist()
+        if not math.isfinite(loss):
+            raise ValueError(
+                f"loss: expected a finite number at step {done} of {stage.name}, found {loss}; "
+                "begin again in another folder, with --lr and --warm-lr halved"
+            )
+        before = stage.steps if stage.name == "pretrain" else 0
+        self.losses.append((done - before, loss))
+        self.report(stage.name, done, stage.steps, loss)
+        self.keep(stage, done)
+        if stop:
+            self.save(stage, done)
+            raise KeyboardInterrupt(
+                f"stopped after step {done} of {stage.name}; the same command goes on"
+            )
 
     def restore(self, stage: Stage, state: dict) -> int:
         """Brings a stage to where its checkpoint was; returns the steps that are done."""
