@@ -15,7 +15,8 @@ from typing import Annotated, Any
 
 import torch
 import typer
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
+from accelerate.utils import broadcast_object_list
 from PIL import Image, ImageDraw
 from rich.console import Console
 from rich.markup import escape
@@ -28,8 +29,7 @@ from .inference import for_inference
 from .step8_set_loss import Step8
 from .training.coco import CocoScenes, compare_classes
 from .training.detectors import Detector, first_model, load_detector
-from .training.findings import Symptom, find_out, symptoms
-from .training.page import NAMES, write_page
+from .training.findings import NAMES, Symptom, find_out, symptoms
 from .training.pictures import read_picture
 from .training.run import PAGE, report_run, run_training, survey_data, training_data
 from .training.scenes import SIDE, Scenes
@@ -103,10 +103,15 @@ Side = Annotated[
 ]
 Queries = Annotated[
     int | None,
-    typer.Option(min=1, help="of the model", show_default="twice the most objects, at least 16"),
+    typer.Option(
+        min=1, help="number of queries", show_default="twice the most objects, at least 16"
+    ),
 ]
 TrainScenes = Annotated[int, typer.Option(min=1, help="number of training scenes")]
-ChooseScenes = Annotated[int, typer.Option(min=1, help="scenes to choose the weights on")]
+ChooseScenes = Annotated[
+    int,
+    typer.Option(min=1, help="scenes, or images of the training data, to choose the weights on"),
+]
 RunFolder = Annotated[Path, typer.Option(help="folder of the run; an interrupted run goes on")]
 Start = Annotated[
     str | None,
@@ -128,11 +133,17 @@ Steps = Annotated[int | None, setting("steps", "steps with the set loss", min=1)
 PretrainSteps = Annotated[int | None, setting("pretrain_steps", "steps of the dense warm start")]
 BatchSize = Annotated[int | None, setting("batch_size", "over all processes")]
 Accumulate = Annotated[
-    int | None, setting("accumulate", "parts of a batch, one after the other; take less memory")
+    int | None,
+    setting(
+        "accumulate",
+        "splits a batch into so many parts, to save memory; each has its own batch norm",
+    ),
 ]
 Workers = Annotated[int, typer.Option(min=0, help="processes that read images, beside this one")]
 LearningRate = Annotated[float | None, setting("lr", "learning rate")]
-WarmRate = Annotated[float | None, setting("warm_lr", "of what has learnt before")]
+WarmRate = Annotated[
+    float | None, setting("warm_lr", "learning rate of the parts that are trained already")
+]
 WeightDecay = Annotated[float | None, setting("weight_decay")]
 Clip = Annotated[float | None, setting("clip", "longest gradient")]
 EvaluateEvery = Annotated[int | None, setting("evaluate_every", "steps")]
@@ -189,7 +200,7 @@ def find_lessons(notebooks: list[Path] | None) -> list[Path]:
 
 def result_table(rows: list[dict[str, float]], title: str) -> Table:
     """Evaluations as a table, in percent; "-" where there is no object of that size."""
-    table = Table(title=title)
+    table = Table(title=escape(title))
     if "step" in rows[0]:
         table.add_column("step", justify="right")
     for name in NAMES.values():
@@ -245,7 +256,7 @@ def train(
     )
     source = load_detector(start) if start else None
     settings, (data, choose) = chosen_settings(options, source), chosen_data(options, source)
-    queries = chosen_queries(queries, data, choose, out, accelerator.is_main_process)
+    queries = chosen_queries(queries, data, choose, accelerator)
     model = chosen_model(source, data.classes, queries, seed)
     trainer = run_training(model, data, choose, settings, out, accelerator, start, workers)
     print_history(trainer, out, begin)
@@ -254,9 +265,11 @@ def train(
 
 def print_symptoms(found: list[Symptom], page: Path) -> None:
     """Prints what is known about the numbers of a model, and where more of them are."""
+    console = Console(quiet=not PartialState().is_main_process)
     for one in found:
-        typer.echo(f"{one.seen}\n  from: {one.cause}\n  remedy: {one.remedy}")
-    typer.echo(f"page: {page}")
+        lines = f"{one.seen}\n  from: {one.cause}\n  remedy: {one.remedy}"
+        console.print(escape(lines), highlight=False, soft_wrap=True)
+    console.print(f"page: {page}", highlight=False, soft_wrap=True)
 
 
 def chosen_data(options: Mapping[str, Any], start: Detector | None) -> tuple[Dataset, Dataset]:
@@ -269,27 +282,28 @@ def chosen_data(options: Mapping[str, Any], start: Detector | None) -> tuple[Dat
 def chosen_model(
     start: Detector | None, classes: tuple[str, ...], queries: int, seed: int
 ) -> Step8:
-    """The model of `train`, and a word on what of it starts from random numbers."""
+    """The model of `train`; prints which parts of it are newly initialised."""
     torch.manual_seed(seed)
     model, new = first_model(start, classes, queries)
-    if new:
-        typer.echo(f"from random numbers, in whole or in part: {', '.join(new)}")
+    if new and PartialState().is_main_process:
+        typer.echo(f"newly initialised, wholly or partly: {', '.join(new)}")
     return model
 
 
 def chosen_queries(
-    wanted: int | None, data: Dataset, choose: Dataset, out: Path, shown: bool
+    wanted: int | None, data: Dataset, choose: Dataset, accelerator: Accelerator
 ) -> int:
     """The number of queries: as wanted, or as data of one's own asks for, which is looked at."""
     if not isinstance(data, CocoScenes):
         return wanted or FEWEST_QUERIES
-    found = survey_data(data, choose, shown)
-    most = max(found.counts)
-    if wanted is not None and wanted < most:
-        raise ValueError(f"queries: expected at least {most}, the most objects, found {wanted}")
-    if shown:
-        draw_data(data, out / "data.png")
-    return wanted or found.queries
+    chosen = wanted
+    if accelerator.is_main_process:
+        found = survey_data(data, choose)
+        most, chosen = max(found.counts), wanted or found.queries
+        if chosen < most:
+            expected = f"at least {most}, as many as the fullest image has objects"
+            raise ValueError(f"queries: expected {expected}, found {wanted}")
+    return broadcast_object_list([chosen])[0]
 
 
 @app.command()
@@ -298,7 +312,7 @@ def data(
     images: Annotated[Path, typer.Argument(help="folder of images")],
     annotations: Annotated[Path, typer.Argument(help="JSON file in COCO's format")],
     side: Annotated[int, typer.Option(min=32, help="shorter side, in pixels")] = 128,
-    out: Annotated[Path, typer.Option(help="PNG file for a picture of it")] = Path("data.png"),
+    out: Annotated[Path, typer.Option(help="PNG file to write")] = Path("runs/data.png"),
 ) -> None:
     """Look at a data set of your own: what is in it, what would be left out, what is wrong."""
     scenes = CocoScenes(images, annotations, sides=(side,))
@@ -342,7 +356,9 @@ def evaluate_command(
         sides = (detector.short_side,)
         data = CocoScenes(images, annotations, sides=sides, classes=detector.classes)
         for line in compare_classes(detector.classes, tuple(data.names.values())):
-            typer.echo(line)
+            PartialState().print(line)
+    from .training.page import write_page  # matplotlib takes long: only where it is used
+
     model = detector.model.to(accelerator.device)
     findings = find_out(model, data, accelerator, data.classes)
     if accelerator.is_main_process:
@@ -381,27 +397,27 @@ def copy_paths(pictures: list[Path], out: Path) -> list[Path]:
     Raises:
         ValueError: a copy would take the place of a picture.
     """
-    copies: list[Path] = []
+    copies: dict[str, Path] = {}  # names that differ in their case alone are one on some systems
     for path in pictures:
-        copy, number = out / f"{path.stem}.png", 1
-        while copy in copies:
+        name, number = f"{path.stem}.found.png", 1
+        while name.casefold() in copies:
             number += 1
-            copy = out / f"{path.stem}-{number}.png"
-        copies.append(copy)
+            name = f"{path.stem}.found-{number}.png"
+        copies[name.casefold()] = out / name
     for path in pictures:
-        if path.resolve() in [copy.resolve() for copy in copies]:
+        if path.resolve() in [copy.resolve() for copy in copies.values()]:
             raise ValueError(f"out: expected a folder where no picture lies, found {path}")
-    return copies
+    return list(copies.values())
 
 
 def found_table(found: dict[str, Tensor], classes: tuple[str, ...], name: str) -> Table:
     """The detections in a picture as a table, corners in its pixels."""
-    table = Table(title=f"{name}: {len(found['scores'])} objects")
+    table = Table(title=escape(f"{name}: {len(found['scores'])} objects"))
     for column in ("class", "score", "x1", "y1", "x2", "y2"):
         table.add_column(column, justify="left" if column == "class" else "right")
     for score, label, box in zip(*found.values(), strict=True):
         corners = [f"{number:.0f}" for number in box.tolist()]
-        table.add_row(classes[int(label)], f"{score:.2f}", *corners)
+        table.add_row(escape(classes[int(label)]), f"{score:.2f}", *corners)
     return table
 
 
@@ -419,7 +435,7 @@ def draw_found(picture: Image.Image, found: dict[str, Tensor], classes: tuple[st
 
 
 class Library(StrEnum):
-    """That an exported model is for."""
+    """The library that an exported model is for."""
 
     huggingface = "huggingface"
 
@@ -435,7 +451,7 @@ def export(
     from .training.huggingface import write_folder  # needs the package transformers
 
     detector = load_detector(weights)
-    write_folder(detector.model, detector.classes, out)
+    write_folder(detector.model, detector.classes, detector.short_side, out)
     typer.echo(f"written: {out}")
 
 

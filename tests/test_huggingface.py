@@ -124,11 +124,12 @@ def test_a_folder_is_trained_on_with_other_classes_and_exported(folder, tmp_path
     assert not new["queries"].any()
     accepted("export", tmp_path / "exported", "--weights", out / BEST)
     assert_same_outputs(tmp_path / "exported", after.model)
+    assert read_folder(tmp_path / "exported").short_side == 64
 
 
 def test_what_does_not_fit_is_refused(folder, tmp_path):
     with pytest.raises(ValueError, match="expected one that official weights were loaded into"):
-        write_folder(small_detr(3), ("a", "b", "c"), tmp_path / "out")
+        write_folder(small_detr(3), ("a", "b", "c"), 128, tmp_path / "out")
     assert "expected one that official weights" in refused(
         "export", tmp_path / "out", "--weights", "shipped"
     )
@@ -139,9 +140,16 @@ def test_what_does_not_fit_is_refused(folder, tmp_path):
     (tmp_path / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes())
     with pytest.raises(ValueError, match="expected a model of the type detr, found yolos"):
         read_folder(tmp_path)
-    (tmp_path / "config.json").write_text("{")
-    with pytest.raises(ValueError, match=r"config\.json"):
-        read_folder(tmp_path)
+    for content in ("{", "[]", "{}"):
+        (tmp_path / "config.json").write_text(content)
+        with pytest.raises(ValueError, match="expected a DETR of transformers"):
+            read_folder(tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    for content in (b"", b"junk", (folder / "model.safetensors").read_bytes()[:1000]):
+        (tmp_path / "pytorch_model.bin").write_bytes(content)
+        with pytest.raises(ValueError, match="expected a DETR of transformers"):
+            read_folder(tmp_path)
 
 
 def test_all_official_names_are_reached(folder):

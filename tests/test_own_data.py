@@ -15,10 +15,11 @@ from test_coco import Perfect, make
 from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights
 
 from detr_steps import Step8
-from detr_steps.training.batches import SeededItems, collate
+from detr_steps.training import evaluation
+from detr_steps.training.batches import SeededItems, StepSampler, collate
 from detr_steps.training.checkpoints import CHECKPOINT
 from detr_steps.training.coco import CocoScenes, compare_classes
-from detr_steps.training.detectors import SHIPPED
+from detr_steps.training.detectors import SHIPPED, first_model, load_detector
 from detr_steps.training.evaluation import evaluate
 from detr_steps.training.pictures import read_picture
 from detr_steps.training.run import saved_on_signals
@@ -46,7 +47,7 @@ def test_classes_are_matched_by_name(tmp_path):
     plain = CocoScenes(folder, annotations, sides=(64,))
     assert [names_of(data, i) for i in range(6)] == [names_of(plain, i) for i in range(6)]
     assert compare_classes(known, list(data.names.values())) == [
-        "classes that the model does not know and misses: cat",
+        "classes that the model does not know, and so cannot find: cat",
         "classes that the data does not have: dog",
     ]
     with pytest.raises(ValueError, match="known are a, b; the data has bird, cat, cup"):
@@ -220,7 +221,7 @@ def test_a_picture_is_turned_upright(tmp_path):
     stored = read_picture(path, (20, 30))  # what the annotations are about
     assert np.array_equal(np.asarray(stored), np.rot90(pixels))
     accepted("detect", path, "--out", tmp_path / "found")
-    assert Image.open(tmp_path / "found" / "turned.png").size == (30, 20)
+    assert Image.open(tmp_path / "found" / "turned.found.png").size == (30, 20)
 
 
 def test_sixteen_bits_and_floating_point(tmp_path):
@@ -257,15 +258,17 @@ def test_a_batch_of_many_sizes_has_whole_cells_of_padding(tmp_path):
 
 def test_drawn_copies_never_take_the_place_of_pictures(tmp_path):
     pixels = Image.fromarray(np.zeros((64, 64, 3), dtype=np.uint8))
-    for name in ("a/x.png", "b/x.gif", "photo.png"):
+    names = ("a/x.png", "b/X.gif", "photo.png", "photo.found.png")
+    for name in names:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         pixels.save(tmp_path / name)
-    before = (tmp_path / "photo.png").read_bytes()
-    printed = refused("detect", tmp_path / "photo.png", "--out", tmp_path)
-    assert "expected a folder where no picture lies" in printed
-    assert (tmp_path / "photo.png").read_bytes() == before
-    accepted("detect", tmp_path / "a/x.png", tmp_path / "b/x.gif", "--out", tmp_path / "out")
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["x-2.png", "x.png"]
+    before = [(tmp_path / name).read_bytes() for name in names]
+    accepted("detect", tmp_path / "a/x.png", tmp_path / "b/X.gif", "--out", tmp_path / "out")
+    drawn = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert drawn == ["X.found-2.png", "x.found.png"]
+    both = tmp_path / "photo.png", tmp_path / "photo.found.png"
+    assert "expected a folder where no picture lies" in refused("detect", *both, "--out", tmp_path)
+    assert [(tmp_path / name).read_bytes() for name in names] == before
 
 
 def test_weights_that_are_not_finite_are_refused(tmp_path):
@@ -313,3 +316,52 @@ def test_a_run_is_saved_before_a_signal_ends_it(number, tmp_path):
     state = torch.load(tmp_path / CHECKPOINT)
     assert state["stage"] == "train" and state["step"] in (3, 4)
     assert signal.getsignal(number) == before
+
+
+def test_class_names_may_hold_brackets(tmp_path):
+    def rename(data):
+        data["categories"][0]["name"], data["categories"][1]["name"] = "screw [/m8]", "cup [red]"
+
+    folder, annotations = make(tmp_path, rename)
+    printed = accepted("data", folder, annotations, "--out", tmp_path / "seen.png")
+    assert "screw [/m8]" in printed and "cup [red]" in printed
+
+
+def test_a_run_that_is_refused_leaves_everything_as_it_was(tmp_path):
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+    out = ["--out", tmp_path / "run"]
+    accepted(*SHORT, *out, *options(*make(tmp_path / "one")))
+    files = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")}
+    other = options(*make(tmp_path / "other", lambda data: data["annotations"].pop()))
+    refused(*SHORT, *out, *other)
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")} == files
+    too_large = refused("train", "--cpu", "--batch-size=9", "--out", tmp_path / "new", *other)
+    assert "expected at most the 6 images, found 9" in too_large
+    assert not (tmp_path / "new").exists()
+
+
+def test_the_class_head_is_taken_over_by_name():
+    start = load_detector("shipped")
+    turned, new = first_model(start, Scenes.classes[::-1], 16)
+    assert new == []
+    state, head = load_file(SHIPPED), turned.class_head.weight
+    assert torch.equal(head[:-1], state["class_head.weight"][:-1].flip(0))
+    assert torch.equal(head[-1], state["class_head.weight"][-1])
+    some, new = first_model(start, ("tree", "star"), 16)
+    assert new == ["class_head.weight", "class_head.bias"]
+    assert torch.equal(some.class_head.weight[1:], state["class_head.weight"][-2:])
+
+
+def test_shares_of_processes_come_back_in_order(monkeypatch):
+    class Three:
+        num_processes = 3
+
+    shares = [0, 3, 6, 1, 4, 7, 2, 5]  # of eight images
+    monkeypatch.setattr(evaluation, "gather_object", lambda share: shares)
+    assert evaluation.gather_in_order([0, 3, 6], Three()) == list(range(8))
+
+
+def test_a_batch_must_be_shared_out_evenly():
+    with pytest.raises(ValueError, match="a multiple of the 8 processes, found 4"):
+        StepSampler(100, 4, 0, 1, 0, 5, 8)

@@ -87,6 +87,9 @@ class StepSampler(Sampler[list[tuple[int, int]]]):
     ):
         if count < batch_size:
             raise ValueError(f"batch_size: expected at most the {count} images, found {batch_size}")
+        if batch_size % processes:
+            expected = f"a multiple of the {processes} processes"
+            raise ValueError(f"batch_size: expected {expected}, found {batch_size}")
         self.count, self.batch_size, self.start, self.steps = count, batch_size, start, steps
         self.seed, self.process, self.processes = seed, process, processes
 

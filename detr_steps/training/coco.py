@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from functools import cached_property
+from copy import copy
 from pathlib import Path
 
 import torch
@@ -18,6 +18,7 @@ from .evaluation import COCO_LARGE
 from .normalisation import longest_for, to_input
 from .pictures import read_picture
 
+NO_CLASSES = ("__background__", "N/A")  # among the names of the official weights
 TRAIN_SIDES = tuple(range(480, 801, 32))  # DETR, section 4 ("Technical details")
 
 
@@ -75,10 +76,12 @@ def compare_classes(known: Sequence[str], found: Sequence[str]) -> list[str]:
         names = f"known are {', '.join(known)}; the data has {', '.join(found)}"
         raise ValueError(f"classes: expected some with the names that the model knows: {names}")
     unknown = [name for name in found if name not in known]
-    absent = [name for name in known if name not in found]
+    absent = [name for name in known if name not in (*found, *NO_CLASSES)]
     lines = []
     if unknown:
-        lines.append(f"classes that the model does not know and misses: {', '.join(unknown)}")
+        lines.append(
+            f"classes that the model does not know, and so cannot find: {', '.join(unknown)}"
+        )
     if absent:
         lines.append(f"classes that the data does not have: {', '.join(absent)}")
     return lines
@@ -97,7 +100,7 @@ def to_fractions(corners: Tensor, height: int, width: int) -> tuple[Tensor, Tens
 class CocoScenes(Dataset):
     """Images and boxes of a data set in COCO's format.
 
-    Crowds are left out of training, as DETR does; what else is left out says `usable_objects`.
+    Crowds are left out of training, as DETR does; `usable_objects` says what else is left out.
     Images may be of any size and mode.
 
     Args:
@@ -146,12 +149,14 @@ class CocoScenes(Dataset):
         """Where the images come from: those of another source are others."""
         return self.images.resolve(), self.annotations.resolve()
 
-    def plain(self) -> "CocoScenes":
-        """The same without random changes."""
-        sides = (self.short_side,)
-        return CocoScenes(self.images, self.annotations, sides=sides, classes=self.classes)
+    def plain(self, most: int | None = None) -> "CocoScenes":
+        """The same without random changes, or that of its first images."""
+        other = copy(self)
+        other.entries, other.sides = self.entries[:most], (self.short_side,)
+        other.transform = detr_transforms(False, other.sides)
+        return other
 
-    @cached_property
+    @property
     def identity(self) -> str:
         """What decides the data, for a checkpoint: a hash of the file and of the images' sizes."""
         content = hashlib.sha256(self.annotations.read_bytes())

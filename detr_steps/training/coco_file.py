@@ -89,16 +89,19 @@ def problem_list(source: Path, problems: Iterable[str]) -> ValueError:
     lines = [f"  - {problem}" for problem in problems[:MOST_LISTED]]
     if len(problems) > MOST_LISTED:
         lines.append(f"  - and {len(problems) - MOST_LISTED} more")
-    return ValueError("\n".join([f"{source}: found {len(problems)} problems", *lines]))
+    number = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+    return ValueError("\n".join([f"{source}: found {number}", *lines]))
 
 
 def faults_of_form(error: ValidationError, content: str) -> Iterator[str]:
     """Says for each fault where it is, what was expected and what was found."""
-    for fault in error.errors(include_url=False):
-        if fault["type"] == "json_invalid":
-            yield f"expected JSON: {fault['ctx']['error']}"
-            continue
-        place = place_of(fault["loc"], json.loads(content))
+    faults = error.errors(include_url=False)
+    if faults[0]["type"] == "json_invalid":
+        yield f"expected JSON: {faults[0]['ctx']['error']}"
+        return
+    parsed = json.loads(content)
+    for fault in faults:
+        place = place_of(fault["loc"], parsed)
         if fault["type"] == "missing":
             yield f"{place}: missing"
         else:
@@ -134,11 +137,12 @@ def contradictions(file: CocoFile) -> Iterator[str]:
                 yield f"{name} {value!r} is given {times} times; each must have its own"
     images = {image.id for image in file.images}
     categories = {category.id for category in file.categories}
+    known = f"expected one of {sorted(categories)}"
     for i, one in enumerate(file.annotations):
         if one.image_id not in images:
-            yield f"annotations[{i}]: no image has the id {one.image_id}; add it, or remove this"
+            unknown = f"no image has the id {one.image_id}"
+            yield f"annotations[{i}]: {unknown}; add that image, or remove this annotation"
         if one.category_id not in categories:
-            known = f"expected one of {sorted(categories)}"
             yield f"annotations[{i}]: {known} as category_id, found {one.category_id}"
 
 

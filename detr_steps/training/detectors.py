@@ -107,7 +107,7 @@ def folder_detector(folder: Path) -> Detector:
     content = read_folder(folder)
     model = build("full", **content.sizes)
     load_official(model, content.state_dict)
-    return Detector(model.eval(), content.classes, FULL_SIDE)
+    return Detector(model.eval(), content.classes, content.short_side)
 
 
 def trained_detector(path: Path) -> Detector:
@@ -136,7 +136,7 @@ def first_model(
 
     Args:
         start: whose weights are taken, in all that fits.
-        classes: of the data. If `start` has others, the class head is made anew.
+        classes: of the data. What the class head of `start` knows of them is taken by name.
         queries: the least number of them. If `start` has fewer, some are added.
 
     Returns:
@@ -150,7 +150,12 @@ def first_model(
     model = build(**sizes | {"num_classes": len(classes), "num_queries": max(queries, known)})
     new = []
     if start.classes != tuple(classes):
-        new += [name for name in state if name.startswith("class_head.")]
+        before = [*start.classes, None]  # the last row of the head is that of "no object"
+        rows = {i: before.index(name) for i, name in enumerate([*classes, None]) if name in before}
+        head = [name for name in state if name.startswith("class_head.")]
+        for name in head:
+            model.get_parameter(name).data[list(rows)] = state.pop(name)[list(rows.values())]
+        new += head if len(rows) <= len(classes) else []
     if queries > known:
         new += ["queries", "query_pos"]
         for name in ("queries", "query_pos"):

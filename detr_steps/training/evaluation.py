@@ -14,6 +14,7 @@ from ..step8_set_loss import Step8
 from .batches import collate
 
 COCO_LARGE = 96  # pixels: an object is large from the area of such a square on
+PIXELS = 50 * 128**2  # of a batch of images in evaluation
 METRICS = ("map", "map_50", "map_75", "map_small", "map_medium", "map_large")
 
 
@@ -45,15 +46,31 @@ def truth(target: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {"boxes": box_cxcywh_to_xyxy(target["boxes"]) * scale, "labels": target["labels"]}
 
 
+def whole(dataset: Dataset) -> Dataset:
+    """The data set that a part belongs to, or the data set itself."""
+    while isinstance(dataset, Subset):
+        dataset = dataset.dataset
+    return dataset
+
+
+def gather_in_order(share: list, accelerator: Accelerator) -> list:
+    """One thing for each image, of all processes, in the order of the data set."""
+    everything = gather_object(share)
+    processes = accelerator.num_processes
+    order = [i for p in range(processes) for i in range(p, len(everything), processes)]
+    return [thing for _, thing in sorted(zip(order, everything, strict=True), key=lambda x: x[0])]
+
+
 @torch.no_grad()
 def collect(
-    model: Step8, dataset: Dataset, accelerator: Accelerator, batch_size: int = 50
+    model: Step8, dataset: Dataset, accelerator: Accelerator, batch_size: int | None = None
 ) -> tuple[list[dict[str, Tensor]], list[dict[str, Tensor]]]:
     """What a model finds in each image of a data set, and what is there; all of it on each process.
 
-    Every process takes its share of the images, and each image is seen once. The order is that of
-    the data set on one process.
+    Every process takes its share of the images, and each image is seen once. By default a batch has
+    as many pixels as `PIXELS`, or one image.
     """
+    batch_size = batch_size or max(1, PIXELS // whole(dataset).short_side ** 2)
     share = range(accelerator.process_index, len(dataset), accelerator.num_processes)
     loader = DataLoader(Subset(dataset, share), batch_size, collate_fn=collate)
     training = model.training
@@ -68,7 +85,7 @@ def collect(
         found += [{k: v.cpu() for k, v in one.items()} for one in detections(outputs, sizes)]
         wanted += [truth(target) for target in targets]
     model.train(training)
-    return gather_object(found), gather_object(wanted)
+    return gather_in_order(found, accelerator), gather_in_order(wanted, accelerator)
 
 
 def average_precision(**options):
@@ -84,6 +101,8 @@ def scores(
     large: float = COCO_LARGE,
 ) -> dict[str, float]:
     """COCO's AP, AP50, AP75 and AP by size, in percent, by pycocotools through torchmetrics.
+
+    An object's size is the area of its box, where COCO takes that of its outline.
 
     Args:
         found, wanted: of each image, as `collect` returns them.
@@ -102,17 +121,10 @@ def scaled(images: Sequence[Mapping[str, Tensor]], factor: float) -> list[dict[s
 
 
 def evaluate(
-    model: Step8, dataset: Dataset, accelerator: Accelerator, batch_size: int = 50
+    model: Step8, dataset: Dataset, accelerator: Accelerator, batch_size: int | None = None
 ) -> dict[str, float]:
     """The `scores` of a model on a data set, with the data set's own measure of `large`."""
-    return scores(*collect(model, dataset, accelerator, batch_size), dataset_large(dataset))
-
-
-def dataset_large(dataset: Dataset) -> float:
-    """From which side on a data set calls objects large; that of a part is that of the whole."""
-    while isinstance(dataset, Subset):
-        dataset = dataset.dataset
-    return dataset.large
+    return scores(*collect(model, dataset, accelerator, batch_size), whole(dataset).large)
 
 
 def precision_by_recall(found: list[dict[str, Tensor]], wanted: list[dict[str, Tensor]]) -> Tensor:

@@ -12,8 +12,23 @@ from torch.utils.data import Dataset
 
 from ..step7_hungarian_matching import box_iou
 from ..step8_set_loss import Step8
-from .evaluation import average_precision, collect, count_duplicates, dataset_large, scores
+from .evaluation import (
+    average_precision,
+    collect,
+    count_duplicates,
+    gather_in_order,
+    scores,
+    whole,
+)
 
+NAMES = {
+    "map": "AP",
+    "map_50": "AP50",
+    "map_75": "AP75",
+    "map_small": "small",
+    "map_medium": "medium",
+    "map_large": "large",
+}
 SURE = 0.5  # least score of an object that a query is taken to have found
 OVERLAP = 0.5  # least IoU of a detection that counts as right
 STILL = 0.01  # of the image: boxes that move less are the same for all images
@@ -29,7 +44,7 @@ class Findings:
         scores: see `evaluation.scores`.
         class_scores: AP of each class that the data has, in percent.
         class_counts: objects of each class.
-        found, wanted: of each image, see `collect`.
+        found, wanted: of each image, see `collect`, without crowds.
         fired: in how many images each query was sure of an object, [N].
         spread: how much a query's box changes from image to image: the standard deviation of its
             four numbers, which are parts of the image, as a mean over the queries.
@@ -66,27 +81,35 @@ def find_out(
     predictions: list[tuple[Tensor, Tensor]] = []
 
     def keep(module, args, outputs: Mapping[str, Tensor]) -> None:
-        both = outputs["class_logits"], outputs["bbox_pred"]
-        predictions.append(tuple(tensor.float().cpu() for tensor in both))
+        both = (outputs[key].float().cpu() for key in ("class_logits", "bbox_pred"))
+        predictions.extend(zip(*both, strict=True))
 
     hook = model.register_forward_hook(keep)
     try:
         found, wanted = collect(model, data, accelerator)
     finally:
         hook.remove()
-    logits, boxes = (torch.cat(parts) for parts in zip(*predictions, strict=True))
+    predictions = gather_in_order(predictions, accelerator)
+    logits, boxes = (torch.stack(parts) for parts in zip(*predictions, strict=True))
     sure = logits.softmax(-1)[..., :-1].amax(-1) > SURE  # [images, N]
-    counts = Counter(int(label) for one in wanted for label in one["labels"])
+    single = [without_crowds(one) for one in wanted]
+    counts = Counter(int(label) for one in single for label in one["labels"])
     return Findings(
-        scores(found, wanted, dataset_large(data)),
+        scores(found, wanted, whole(data).large),
         class_averages(found, wanted, classes),
         {classes[label]: counts[label] for label in sorted(counts)},
         found,
-        wanted,
+        single,
         sure.sum(0),
         boxes.std(0, unbiased=False).mean().item(),
         bool(logits.isfinite().all() and boxes.isfinite().all()),
     )
+
+
+def without_crowds(wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What is to be found in an image, but for crowds."""
+    kept = ~wanted.get("iscrowd", torch.zeros_like(wanted["labels"])).bool()
+    return {name: values[kept] for name, values in wanted.items()}
 
 
 def class_averages(found: list, wanted: list, classes: Sequence[str]) -> dict[str, float]:
@@ -119,7 +142,7 @@ KNOWN = {  # cause and remedy of each symptom
         "halve --lr and --warm-lr, and keep --clip at 0.1.",
     ),
     "silence": (
-        "most queries have no object. To say so is learnt first, and objects come later.",
+        'most queries have no object. The model learns "no object" first, and objects later.',
         "train longer. If the loss of the boxes does not fall, learn four of the images by heart "
         "first; where that fails, the boxes or the labels are wrong.",
     ),
@@ -157,15 +180,17 @@ def symptoms(
         return [Symptom("Losses or predictions are NaN or infinite.", *KNOWN["numbers"])]
     seen = {}
     if not test.fired.any():
-        seen["silence"] = f'All queries say "no object" in all images (scores below {SURE}).'
-    if test.spread < STILL:
+        seen["silence"] = (
+            f"No query is sure of an object in any image: all scores are below {SURE}."
+        )
+    if len(test.found) > 1 and test.spread < STILL:
         moved = f"a query's box moves by {test.spread:.4f} of the image"
         seen["same boxes"] = f"All images get the same boxes: {moved}."
     if not seen and test.scores["map_50"] < 1:
         seen["misplaced"] = f"Objects are found, but AP50 is {test.scores['map_50']:.1f}."
     duplicates = count_duplicates(sure_of(test.found))
     if duplicates > MANY * test.objects:
-        seen["duplicates"] = f"Found twice: {duplicates}, where {test.objects} objects are."
+        seen["duplicates"] = f"{duplicates} duplicates for {test.objects} objects."
     if train is not None and train.scores["map"] - test.scores["map"] > GAP:
         here, there = (findings.scores["map"] for findings in (train, test))
         seen["by heart"] = f"AP is {here:.1f} on training data, and {there:.1f} on other data."

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..official import official_name
 from ..step8_set_loss import Step8
+from .normalisation import FULL_SIDE, longest_for
 from .sizes import BLOCKS, sizes_of
 
 # transformers -> official; a name is rewritten by every pattern that it matches
@@ -97,11 +97,13 @@ class FolderContent(NamedTuple):
         state_dict: the weights under their official names.
         sizes: of the model, for `build`.
         classes: the name of each label.
+        short_side: pixels that an image's shorter side is resized to.
     """
 
     state_dict: dict[str, Tensor]
     sizes: dict[str, Any]
     classes: tuple[str, ...]
+    short_side: int
 
 
 def read_folder(folder: Path) -> FolderContent:
@@ -126,10 +128,21 @@ def read_folder(folder: Path) -> FolderContent:
             "dilation": bool(config.get("dilation", False)),
             **{ours: config[theirs] for ours, theirs in SIZES.items()},
         }
-        names = [config["id2label"].get(str(i), "N/A") for i in range(sizes["num_classes"])]
-    except (ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise ValueError(f"{folder}: cannot be read, config.json or weights: {error}") from error
-    return FolderContent(state, sizes, tuple(names))
+        labels = config.get("id2label", {"0": "LABEL_0", "1": "LABEL_1"})  # what is not written
+        names = [labels.get(str(i), "N/A") for i in range(sizes["num_classes"])]
+        side = read_side(folder / "preprocessor_config.json")
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise ValueError(f"{folder}: expected a DETR of transformers: {reason}") from error
+    return FolderContent(state, sizes, tuple(names), side)
+
+
+def read_side(file: Path) -> int:
+    """The shorter side that an image processor resizes to, or DETR's own."""
+    if not file.is_file():
+        return FULL_SIDE
+    size = json.loads(file.read_text(encoding="utf-8")).get("size", {})
+    return int(size.get("shortest_edge", FULL_SIDE)) if isinstance(size, dict) else int(size)
 
 
 def read_weights(file: Path) -> dict[str, Tensor]:
@@ -149,19 +162,23 @@ def backbone_name(state_dict: Mapping[str, Tensor]) -> str:
     return BLOCKS[blocks]
 
 
-def write_folder(model: Step8, classes: tuple[str, ...], folder: Path) -> None:
+def write_folder(model: Step8, classes: tuple[str, ...], short_side: int, folder: Path) -> None:
     """Writes a Step8 so that `transformers.DetrForObjectDetection.from_pretrained` loads it.
 
     Args:
         model: one that official weights were loaded into, however it was trained on.
         classes: the name of each label.
+        short_side: pixels that an image's shorter side is resized to.
         folder: made where it is missing.
 
     Raises:
-        ValueError: `transformers` has no place for a part of the model.
+        ValueError: `transformers` has no place for a part of the model, or is not installed.
     """
-    from transformers import DetrForObjectDetection, DetrImageProcessor
-
+    try:
+        from transformers import DetrForObjectDetection, DetrImageProcessor
+    except ImportError as error:
+        wanted = "pip install 'detr_steps[huggingface]'"
+        raise ValueError(f"transformers: expected the package, found none: {wanted}") from error
     check_has_only_official_parts(model)
     state = {official_name(name): tensor for name, tensor in model.state_dict().items()}
     target = DetrForObjectDetection(folder_config(sizes_of(model), classes))
@@ -172,7 +189,8 @@ def write_folder(model: Step8, classes: tuple[str, ...], folder: Path) -> None:
         renamed[name] = whole if place.part is None else whole.chunk(3)[place.part]
     target.load_state_dict(renamed)
     target.save_pretrained(folder)
-    DetrImageProcessor().save_pretrained(folder)
+    size = {"shortest_edge": short_side, "longest_edge": longest_for(short_side)}
+    DetrImageProcessor(size=size).save_pretrained(folder)
 
 
 def folder_config(sizes: Mapping[str, Any], classes: tuple[str, ...]):

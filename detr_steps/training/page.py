@@ -14,17 +14,9 @@ from torch.utils.data import Dataset
 from torchvision.transforms.v2 import functional as transform
 from torchvision.utils import draw_bounding_boxes, make_grid
 
-from .findings import SURE, Findings, Symptom, sure_of
+from .findings import NAMES, SURE, Findings, Symptom, sure_of
 from .normalisation import to_picture
 
-NAMES = {
-    "map": "AP",
-    "map_50": "AP50",
-    "map_75": "AP75",
-    "map_small": "small",
-    "map_medium": "medium",
-    "map_large": "large",
-}
 FOUND, WANTED = "#D55E00", "#0072B2"
 TILE, SHOWN = 320, 4  # pixels, images of each kind
 

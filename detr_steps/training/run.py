@@ -1,6 +1,7 @@
 """A training run as the command starts it: its data, its model, its progress."""
 
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -8,6 +9,7 @@ from pathlib import Path
 
 from accelerate import Accelerator
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -16,21 +18,21 @@ from rich.progress import (
     TimeRemainingColumn,
     track,
 )
-from torch.utils.data import Dataset, Subset
+from torch.utils.data import Dataset
 
 from ..step8_set_loss import Step8
 from .coco import CocoScenes, compare_classes
 from .detectors import load_detector
 from .findings import Symptom, find_out, symptoms
-from .page import write_page
 from .scenes import Scenes
 from .sizes import sizes_of
-from .survey import Survey, survey
+from .survey import Survey, draw_data, survey
 from .trainer import BEST, Settings, Trainer
 
 PAGE = "report.html"
 SMOOTHING = 0.98  # the part of the loss's moving average that stays at each step
 LOG_EVERY = 50  # steps
+PATIENCE = 5  # seconds
 
 
 def training_data(
@@ -48,11 +50,11 @@ def training_data(
     Args:
         images: folder of the images of a data set in COCO's format, or None for scenes.
         annotations: its JSON file.
-        choose_images: images to choose on; by default the same ones.
+        choose_images: images to choose on; by default some of the same ones.
         choose_annotations: their JSON file.
         side: shorter side in pixels; training draws it from five lengths down to 0.6 of that.
         scenes: number of training scenes.
-        choose_scenes: scenes to choose on.
+        choose_scenes: scenes to choose on, or images of the training data.
         seed: of the scenes.
 
     Raises:
@@ -70,15 +72,16 @@ def training_data(
     sides = tuple(round(side * part) for part in (0.6, 0.7, 0.8, 0.9, 1.0))
     data = CocoScenes(images, annotations, train=True, sides=sides)
     choose_images, choose_annotations = choose_images or images, choose_annotations or annotations
+    if (choose_images, choose_annotations) == (images, annotations):
+        return data, data.plain(choose_scenes)
     return data, CocoScenes(choose_images, choose_annotations, sides=(side,), classes=data.classes)
 
 
-def survey_data(data: CocoScenes, choose: CocoScenes, shown: bool) -> Survey:
+def survey_data(data: CocoScenes, choose: CocoScenes) -> Survey:
     """Looks at the data to train and to choose on, and prints what is there.
 
     Args:
         data, choose: see `training_data`.
-        shown: whether this process prints it.
 
     Returns:
         What is in the data to train on.
@@ -86,14 +89,13 @@ def survey_data(data: CocoScenes, choose: CocoScenes, shown: bool) -> Survey:
     Raises:
         ValueError: something cannot be used; lists all of it.
     """
-    console, surveys = Console(quiet=not shown), []
-    both = {data.annotations: data, choose.annotations: choose}  # which may be the same
-    for file, one in both.items():
-        progress = partial(track, description=f"looking at {file}", console=console)
+    console, surveys = Console(), []
+    for one in [data] if data.source == choose.source else [data, choose]:
+        progress = partial(track, description=f"looking at {escape(str(one.annotations))}")
         surveys.append(survey(one, progress))
-        console.print(surveys[-1].table(str(file)))
+        console.print(surveys[-1].table(str(one.annotations)))
     for line in compare_classes(data.classes, tuple(choose.names.values())):
-        console.print(f"data to choose on: {line}")
+        console.print(f"data to choose on: {escape(line)}")
     return surveys[0]
 
 
@@ -107,7 +109,7 @@ def run_training(
     start: str | None = None,
     workers: int = 0,
 ) -> Trainer:
-    """Trains a DETR with progress bars, and with curves for TensorBoard.
+    """Trains a DETR with progress bars, curves for TensorBoard, and a picture of own data.
 
     Args:
         model: see `first_model`.
@@ -123,11 +125,14 @@ def run_training(
         The trainer after its run.
     """
     origin = {"start": start, **sizes_of(model)}
+    trainer = Trainer(
+        model, data, choose, settings, folder, accelerator, workers=workers, origin=origin
+    )
+    trainer.check()
+    if accelerator.is_main_process and isinstance(data, CocoScenes):
+        draw_data(data, folder / "data.png")
     with progress_bars(disable=not accelerator.is_main_process) as progress:
         accelerator.init_trackers("tensorboard")
-        trainer = Trainer(
-            model, data, choose, settings, folder, accelerator, workers=workers, origin=origin
-        )
         trainer.report = ProgressReport(trainer, progress)
         with saved_on_signals(trainer):
             trainer.run()
@@ -140,17 +145,20 @@ def report_run(trainer: Trainer, folder: Path) -> list[Symptom]:
 
     The AP on training data is measured on as many images as there are to choose on.
     """
-    detector, accelerator = load_detector(folder / BEST), trainer.accelerator
+    accelerator = trainer.accelerator
+    accelerator.wait_for_everyone()  # until the best weights are written
+    detector = load_detector(folder / BEST)
     model, choose = detector.model.to(accelerator.device), trainer.choose
     classes = getattr(choose, "classes", detector.classes)
     test, known = find_out(model, choose, accelerator, classes), None
     if trainer.dataset.source != choose.source:
-        plain = trainer.dataset.plain()
-        part = Subset(plain, range(min(len(plain), len(choose))))
-        known = find_out(model, part, accelerator, plain.classes)
+        part = trainer.dataset.plain(len(choose))
+        known = find_out(model, part, accelerator, part.classes)
     losses = trainer.losses
     found = symptoms(test, known, [loss for _, loss in losses])
     if accelerator.is_main_process:
+        from .page import write_page  # matplotlib takes long: only where it is used
+
         page, title = folder / PAGE, f"Training in {folder}"
         write_page(page, title, test, found, choose, classes, trainer.history, losses)
     return found
@@ -158,16 +166,24 @@ def report_run(trainer: Trainer, folder: Path) -> list[Symptom]:
 
 @contextmanager
 def saved_on_signals(trainer: Trainer) -> Iterator[None]:
-    """Inside of the block, the first Ctrl-C or request to end saves the run before it ends."""
+    """Inside of the block, Ctrl-C or a request to end saves the run before it ends.
+
+    What comes within `PATIENCE` after it is the same request: launchers pass it on once more.
+    """
+    asked: list[float] = []
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def restore() -> None:
         for number, handler in before.items():
             signal.signal(number, handler)
 
-    def stop(*_) -> None:
-        trainer.stop = True
-        restore()
+    def stop(number: int, _) -> None:
+        if trainer.stop and time.monotonic() - asked[0] > PATIENCE:
+            restore()
+            signal.raise_signal(number)
+        elif not trainer.stop:
+            asked.append(time.monotonic())
+            trainer.stop = True
 
     for number in before:
         signal.signal(number, stop)

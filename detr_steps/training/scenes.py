@@ -148,9 +148,10 @@ class Scenes(Dataset):
         """Where the scenes come from: those of another source are others."""
         return self.split, self.seed
 
-    def plain(self) -> "Scenes":
-        """The same without random changes."""
-        return self
+    def plain(self, most: int) -> "Scenes":
+        """The first of them; they have no random changes."""
+        count = min(most, self.count)
+        return Scenes(count, self.split, self.seed, self.size, self.max_objects)
 
     def __len__(self) -> int:
         return self.count

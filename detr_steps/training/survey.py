@@ -9,6 +9,7 @@ from statistics import median
 
 import torch
 from PIL import Image
+from rich.markup import escape
 from rich.table import Table
 from torch import Tensor
 from torchvision.transforms.v2 import functional as transform
@@ -19,10 +20,12 @@ from .batches import SeededItems
 from .coco import CocoScenes
 from .coco_file import Objects, problem_list, usable_objects
 from .evaluation import COCO_LARGE
-from .normalisation import to_picture
+from .normalisation import longest_for, to_picture
 from .pictures import read_picture
 
 FEWEST_QUERIES = 16  # that the small model has
+NARROWEST = 16  # pixels of the shorter side, as a model sees it
+ORIENTATION = 0x0112  # the key in EXIF
 PICTURES, TILE, COLUMNS = 12, 256, 4  # of the picture of the data
 
 
@@ -69,7 +72,7 @@ class Survey:
         """How many objects are small, medium and large for COCO in the resized images."""
         found = Counter(small=0, medium=0, large=0)
         for look in self.looks:
-            scale = self.side / min(look.size)
+            scale = scale_to(look.size, self.side)
             for left, top, right, bottom in look.objects.single("boxes"):
                 root = scale * ((right - left) * (bottom - top)) ** 0.5
                 size = "medium" if root < COCO_LARGE else "large"
@@ -100,9 +103,9 @@ class Survey:
 
     def table(self, title: str) -> Table:
         """The same as a table."""
-        table = Table(title=title, show_header=False)
+        table = Table(title=escape(title), show_header=False)
         for line in self.lines():
-            table.add_row(*line)
+            table.add_row(*map(escape, line))
         return table
 
 
@@ -127,12 +130,16 @@ def survey(data: CocoScenes, progress: Callable[[Iterable], Iterable] = iter) ->
     looks, problems = [], []
     with ThreadPoolExecutor() as pool:
         jobs = [pool.submit(look_at, data, index) for index in range(len(data))]
-        for job in progress(jobs):
-            try:
-                looks.append(job.result())
-            except ValueError as error:
-                problems.append(str(error))
-    if not problems and not any(look.objects.boxes for look in looks):
+        try:
+            for job in progress(jobs):
+                try:
+                    looks.append(job.result())
+                except ValueError as error:
+                    problems.append(str(error))
+        except KeyboardInterrupt:
+            pool.shutdown(cancel_futures=True)
+            raise
+    if not problems and not any(look.objects.single("boxes") for look in looks):
         problems.append("no image has an object with a usable box")
     if problems:
         raise problem_list(data.annotations, problems)
@@ -154,9 +161,18 @@ def look_at(data: CocoScenes, index: int) -> Look:
             f"{path} (image id {entry.id}): expected {sizes[0]} pixels as the annotations say, "
             f"found {sizes[1]}; boxes would lie elsewhere"
         )
+    if min(picture.size) * scale_to(picture.size, data.short_side) < NARROWEST:
+        found = "x".join(map(str, picture.size))
+        raise ValueError(f"{path}: expected an image that is less long and narrow, found {found}")
     with Image.open(path) as file:
-        mode = file.mode + (", turned" if file.getexif().get(0x0112, 1) > 1 else "")
+        turned = file.getexif().get(ORIENTATION) in range(2, 9) and file.size != entry.size
+        mode = file.mode + (", turned" if turned else "")
     return Look(mode, picture.size, usable_objects(data.annotations_of[entry.id], *picture.size))
+
+
+def scale_to(size: tuple[int, int], short_side: int) -> float:
+    """By how much an image of a size is enlarged for a model."""
+    return min(short_side / min(size), longest_for(short_side) / max(size))
 
 
 def draw_data(data: CocoScenes, path: Path) -> None:

@@ -189,11 +189,22 @@ class Trainer:
         self.last_batch: tuple | None = None
         self.stop = False
         data = {name: getattr(each, "identity", None) for name, each in self.datasets().items()}
-        self.decided_by = asdict(settings) | data | dict(origin or {})
+        precision = {"precision": self.accelerator.mixed_precision}
+        self.decided_by = asdict(settings) | data | precision | dict(origin or {})
 
     def datasets(self) -> dict[str, Dataset | None]:
         """The data to train and to choose on, by their names in a checkpoint."""
         return {"training data": self.dataset, "data to choose on": self.choose}
+
+    def check(self) -> None:
+        """Refuses a run that cannot begin or go on, before anything is written.
+
+        Raises:
+            ValueError: the data has too few images, or the folder holds another run.
+        """
+        self.make_sampler("train", 0, 0)
+        if self.folder:
+            load_checkpoint(self.folder, self.decided_by)
 
     def run(self) -> Step8:
         """Both stages, from the last checkpoint if there is one; returns the trained model."""
@@ -247,7 +258,7 @@ class Trainer:
         """One stage: its steps, from the state of its last checkpoint if there is one."""
         start = 0 if state is None else self.restore(stage, state)
         wrapped, stage.optimizer = self.accelerator.prepare(stage.module, stage.optimizer)
-        sampler = self.make_sampler(stage, start)
+        sampler = self.make_sampler(stage.name, start, stage.steps)
         items = SeededItems(self.dataset, sampler.seed)
         loader = DataLoader(
             items, batch_sampler=sampler, collate_fn=collate, num_workers=self.workers
@@ -293,14 +304,14 @@ class Trainer:
             self.accelerator.scaler.load_state_dict(state["scaler"])
         return state["step"]
 
-    def make_sampler(self, stage: Stage, start: int) -> StepSampler:
+    def make_sampler(self, name: str, start: int, steps: int) -> StepSampler:
         """The batches of a stage that this process sees, from the step `start` on."""
         return StepSampler(
             len(self.dataset),
             self.settings.batch_size,
             start,
-            stage.steps,
-            self.settings.seed + (stage.name == "pretrain"),
+            steps,
+            self.settings.seed + (name == "pretrain"),
             self.accelerator.process_index,
             self.accelerator.num_processes,
         )
