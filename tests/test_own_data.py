@@ -9,6 +9,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 from cli import accepted, refused
+from photographs import write_photographs
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from test_coco import Perfect, make
@@ -25,6 +26,7 @@ from detr_steps.training.pictures import read_picture
 from detr_steps.training.run import saved_on_signals
 from detr_steps.training.scenes import Scenes
 from detr_steps.training.small import small_detr
+from detr_steps.training.survey import survey
 from detr_steps.training.trainer import Settings, Trainer
 
 TURN_RIGHT = 6  # EXIF: the upright picture is the stored one, turned clockwise
@@ -365,3 +367,16 @@ def test_shares_of_processes_come_back_in_order(monkeypatch):
 def test_a_batch_must_be_shared_out_evenly():
     with pytest.raises(ValueError, match="a multiple of the 8 processes, found 4"):
         StepSampler(100, 4, 0, 1, 0, 5, 8)
+
+
+def test_the_stand_in_for_photographs_is_sound_and_always_the_same(tmp_path):
+    files = [write_photographs(tmp_path / name, 3) for name in ("a", "b")]
+    assert files[0].read_text() == files[1].read_text()
+    pictures = [[(file.parent / f"{i:04}.jpg").read_bytes() for i in range(3)] for file in files]
+    assert pictures[0] == pictures[1]
+    found = survey(CocoScenes(tmp_path / "a", files[0], sides=(480,)))
+    assert min(found.counts) >= 7 and max(found.counts) <= 30
+    names = {found.names[i] for look in found.looks for i in look.objects.category_ids}
+    assert names == {"disc", "cell", "dot"}
+    sizes = found.sizes()
+    assert all(sizes[size] for size in ("small", "medium", "large"))
