@@ -1,22 +1,17 @@
 """The official DETR as `transformers` holds it, under the official names, for the parity tests."""
 
 import torch
-from transformers import DetrConfig, DetrForObjectDetection, ResNetConfig
+from transformers import DetrConfig, DetrForObjectDetection
 from transformers.loss.loss_for_object_detection import HungarianMatcher, ImageLoss
+
+from detr_steps.training.huggingface import backbone_config
 
 
 def random_detr(layer_type: str, **changes) -> DetrForObjectDetection:
     """A small random DETR in float64, batch-norm statistics included, in evaluation mode."""
-    hidden_sizes = {"bottleneck": [256, 512, 1024, 2048], "basic": [64, 128, 256, 512]}[layer_type]
     config = DetrConfig(
         use_timm_backbone=False,
-        backbone_config=ResNetConfig(
-            embedding_size=64,
-            hidden_sizes=hidden_sizes,
-            depths=[1, 1, 1, 1],
-            layer_type=layer_type,
-            out_features=["stage4"],
-        ),
+        backbone_config=backbone_config([1, 1, 1, 1], layer_type),
         num_queries=12,
         d_model=32,
         encoder_layers=2,

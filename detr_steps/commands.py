@@ -29,7 +29,8 @@ from .inference import for_inference
 from .step8_set_loss import Step8
 from .training.coco import CocoScenes, compare_classes
 from .training.detectors import Detector, first_model, load_detector
-from .training.findings import NAMES, Symptom, find_out, symptoms
+from .training.evaluation import METRICS, percent
+from .training.findings import Symptom, find_out, symptoms
 from .training.pictures import read_picture
 from .training.run import PAGE, report_run, run_training, survey_data, training_data
 from .training.scenes import SIDE, Scenes
@@ -203,10 +204,10 @@ def result_table(rows: list[dict[str, float]], title: str) -> Table:
     table = Table(title=escape(title))
     if "step" in rows[0]:
         table.add_column("step", justify="right")
-    for name in NAMES.values():
+    for name in METRICS.values():
         table.add_column(name, justify="right")
     for row in rows:
-        numbers = [f"{row[key]:.1f}" if row[key] >= 0 else "-" for key in NAMES]
+        numbers = [percent(row[key]) for key in METRICS]
         table.add_row(*([str(row["step"])] if "step" in row else []), *numbers)
     return table
 
@@ -404,8 +405,9 @@ def copy_paths(pictures: list[Path], out: Path) -> list[Path]:
             number += 1
             name = f"{path.stem}.found-{number}.png"
         copies[name.casefold()] = out / name
+    drawn = {copy.resolve() for copy in copies.values()}
     for path in pictures:
-        if path.resolve() in [copy.resolve() for copy in copies.values()]:
+        if path.resolve() in drawn:
             raise ValueError(f"out: expected a folder where no picture lies, found {path}")
     return list(copies.values())
 

@@ -8,12 +8,17 @@ import torch
 from cli import accepted, refused
 from safetensors.torch import load_file
 from test_coco import make
-from transformers import DetrConfig, DetrForObjectDetection, DetrImageProcessor, ResNetConfig
+from transformers import DetrForObjectDetection, DetrImageProcessor
 
 from detr_steps.official import official_name
 from detr_steps.training.checkpoints import CHECKPOINT
 from detr_steps.training.detectors import load_detector
-from detr_steps.training.huggingface import official_place, read_folder, write_folder
+from detr_steps.training.huggingface import (
+    folder_config,
+    official_place,
+    read_folder,
+    write_folder,
+)
 from detr_steps.training.small import small_detr
 from detr_steps.training.trainer import BEST
 
@@ -24,27 +29,16 @@ NAMES = {0: "a cup", 1: "a cat", 2: "a bird"}
 def folder(tmp_path_factory):
     """A folder of a made DETR with a ResNet-50, and with a transformer of few channels."""
     torch.manual_seed(0)
-    backbone = ResNetConfig(
-        embedding_size=64,
-        hidden_sizes=[256, 512, 1024, 2048],
-        depths=[3, 4, 6, 3],
-        layer_type="bottleneck",
-        out_features=["stage4"],
-    )
-    config = DetrConfig(
-        use_timm_backbone=False,
-        backbone_config=backbone,
-        num_queries=12,
-        d_model=32,
-        encoder_layers=2,
-        decoder_layers=3,
-        encoder_attention_heads=4,
-        decoder_attention_heads=4,
-        encoder_ffn_dim=48,
-        decoder_ffn_dim=48,
-        id2label=NAMES,
-        label2id={name: i for i, name in NAMES.items()},
-    )
+    sizes = {
+        "backbone": "resnet50",
+        "emb_dim": 32,
+        "num_queries": 12,
+        "nhead": 4,
+        "enc_layers": 2,
+        "dec_layers": 3,
+        "dim_feedforward": 48,
+    }
+    config = folder_config(sizes, tuple(NAMES.values()))
     model = DetrForObjectDetection(config)
     for name, tensor in model.named_buffers():
         if name.endswith("running_mean"):

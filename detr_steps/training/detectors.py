@@ -120,8 +120,10 @@ def trained_detector(path: Path) -> Detector:
     if metadata.get("model") not in ("small", "full"):
         raise ValueError(f"{path}: expected weights that this program trained, found others")
     classes = tuple(json.loads(metadata["classes"]))
-    plain = {"kind": "small", "num_classes": len(classes)}  # what files without sizes have
-    model = build(**json.loads(metadata.get("sizes", json.dumps(plain))))
+    sizes = {"kind": "small", "num_classes": len(classes)}  # where the file does not say
+    if "sizes" in metadata:
+        sizes = json.loads(metadata["sizes"])
+    model = build(**sizes)
     load_weights(model, path)
     for name, tensor in model.state_dict().items():
         if not tensor.isfinite().all():

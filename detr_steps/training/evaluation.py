@@ -15,7 +15,14 @@ from .batches import collate
 
 COCO_LARGE = 96  # pixels: an object is large from the area of such a square on
 PIXELS = 50 * 128**2  # of a batch of images in evaluation
-METRICS = ("map", "map_50", "map_75", "map_small", "map_medium", "map_large")
+METRICS = {  # of torchmetrics, with their names for a reader
+    "map": "AP",
+    "map_50": "AP50",
+    "map_75": "AP75",
+    "map_small": "small",
+    "map_medium": "medium",
+    "map_large": "large",
+}
 
 
 def count_duplicates(found: Sequence[Mapping[str, Tensor]], iou: float = 0.5) -> int:
@@ -58,7 +65,8 @@ def gather_in_order(share: list, accelerator: Accelerator) -> list:
     everything = gather_object(share)
     processes = accelerator.num_processes
     order = [i for p in range(processes) for i in range(p, len(everything), processes)]
-    return [thing for _, thing in sorted(zip(order, everything, strict=True), key=lambda x: x[0])]
+    things = dict(zip(order, everything, strict=True))
+    return [things[i] for i in range(len(things))]
 
 
 @torch.no_grad()
@@ -88,19 +96,13 @@ def collect(
     return gather_in_order(found, accelerator), gather_in_order(wanted, accelerator)
 
 
-def average_precision(**options):
-    """torchmetrics' metric of detections, by pycocotools."""
-    from torchmetrics.detection import MeanAveragePrecision  # takes seconds: only where it is used
-
-    return MeanAveragePrecision(iou_type="bbox", backend="pycocotools", **options)
-
-
-def scores(
+def coco_results(
     found: Sequence[Mapping[str, Tensor]],
     wanted: Sequence[Mapping[str, Tensor]],
     large: float = COCO_LARGE,
-) -> dict[str, float]:
-    """COCO's AP, AP50, AP75 and AP by size, in percent, by pycocotools through torchmetrics.
+    **options: bool,
+) -> dict[str, Tensor]:
+    """What pycocotools measures, through torchmetrics, whose `options` are passed on.
 
     An object's size is the area of its box, where COCO takes that of its outline.
 
@@ -109,10 +111,30 @@ def scores(
         large: side of the square in pixels from whose area on an object counts as large; medium
             begins at a third of it.
     """
-    metric = average_precision()
+    from torchmetrics.detection import MeanAveragePrecision  # takes seconds: only where it is used
+
+    metric = MeanAveragePrecision(iou_type="bbox", backend="pycocotools", **options)
     metric.update(*(scaled(images, COCO_LARGE / large) for images in (found, wanted)))
-    result = metric.compute()
+    return metric.compute()
+
+
+def in_percent(result: Mapping[str, Tensor]) -> dict[str, float]:
+    """COCO's AP, AP50, AP75 and AP by size; -100 where there is no object of that size."""
     return {name: 100 * result[name].item() for name in METRICS}
+
+
+def percent(value: float) -> str:
+    """Such a number for a table; "-" where there is no object of that kind."""
+    return f"{value:.1f}" if value >= 0 else "-"
+
+
+def scores(
+    found: Sequence[Mapping[str, Tensor]],
+    wanted: Sequence[Mapping[str, Tensor]],
+    large: float = COCO_LARGE,
+) -> dict[str, float]:
+    """COCO's AP, AP50, AP75 and AP by size, in percent; for the arguments see `coco_results`."""
+    return in_percent(coco_results(found, wanted, large))
 
 
 def scaled(images: Sequence[Mapping[str, Tensor]], factor: float) -> list[dict[str, Tensor]]:
@@ -129,7 +151,6 @@ def evaluate(
 
 def precision_by_recall(found: list[dict[str, Tensor]], wanted: list[dict[str, Tensor]]) -> Tensor:
     """Precision at the recalls 0, 0.01 .. 1, mean over classes: [10, 101], IoU from 0.5 to 0.95."""
-    metric = average_precision(extended_summary=True)
-    metric.update(found, wanted)
-    precision = metric.compute()["precision"][:, :, :, 0, -1]  # [10, 101, C], all sizes
+    result = coco_results(found, wanted, extended_summary=True)
+    precision = result["precision"][:, :, :, 0, -1]  # [10, 101, C], all sizes
     return precision.clamp(min=0).mean(-1)

@@ -13,22 +13,14 @@ from torch.utils.data import Dataset
 from ..step7_hungarian_matching import box_iou
 from ..step8_set_loss import Step8
 from .evaluation import (
-    average_precision,
+    coco_results,
     collect,
     count_duplicates,
     gather_in_order,
-    scores,
+    in_percent,
     whole,
 )
 
-NAMES = {
-    "map": "AP",
-    "map_50": "AP50",
-    "map_75": "AP75",
-    "map_small": "small",
-    "map_medium": "medium",
-    "map_large": "large",
-}
 SURE = 0.5  # least score of an object that a query is taken to have found
 OVERLAP = 0.5  # least IoU of a detection that counts as right
 STILL = 0.01  # of the image: boxes that move less are the same for all images
@@ -67,10 +59,9 @@ class Findings:
 
     def mistakes(self, index: int) -> int:
         """How many objects of an image are missed or made up."""
-        one, target = self.found[index], self.wanted[index]
-        sure = one["scores"] > SURE
-        overlap = box_iou(one["boxes"][sure], target["boxes"]) > OVERLAP
-        right = overlap & (one["labels"][sure][:, None] == target["labels"])
+        (one,), target = sure_of([self.found[index]]), self.wanted[index]
+        overlap = box_iou(one["boxes"], target["boxes"]) > OVERLAP
+        right = overlap & (one["labels"][:, None] == target["labels"])
         return int((~right.any(0)).sum() + (~right.any(1)).sum())
 
 
@@ -94,9 +85,12 @@ def find_out(
     sure = logits.softmax(-1)[..., :-1].amax(-1) > SURE  # [images, N]
     single = [without_crowds(one) for one in wanted]
     counts = Counter(int(label) for one in single for label in one["labels"])
+    result = coco_results(found, wanted, whole(data).large, class_metrics=True)
+    labels, precisions = (result[key].reshape(-1) for key in ("classes", "map_per_class"))
+    pairs = zip(labels.tolist(), precisions.tolist(), strict=True)
     return Findings(
-        scores(found, wanted, whole(data).large),
-        class_averages(found, wanted, classes),
+        in_percent(result),
+        {classes[label]: 100 * ap for label, ap in pairs if ap >= 0},
         {classes[label]: counts[label] for label in sorted(counts)},
         found,
         single,
@@ -110,15 +104,6 @@ def without_crowds(wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """What is to be found in an image, but for crowds."""
     kept = ~wanted.get("iscrowd", torch.zeros_like(wanted["labels"])).bool()
     return {name: values[kept] for name, values in wanted.items()}
-
-
-def class_averages(found: list, wanted: list, classes: Sequence[str]) -> dict[str, float]:
-    """The AP of each class that is wanted, in percent."""
-    metric = average_precision(class_metrics=True)
-    metric.update(found, wanted)
-    result = metric.compute()
-    pairs = zip(result["classes"].reshape(-1), result["map_per_class"].reshape(-1), strict=True)
-    return {classes[int(label)]: 100 * ap.item() for label, ap in pairs if ap >= 0}
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ..official import official_name
 from ..step8_set_loss import Step8
 from .normalisation import FULL_SIDE, longest_for
-from .sizes import BLOCKS, sizes_of
+from .sizes import BLOCKS, DEPTHS, sizes_of
 
 # transformers -> official; a name is rewritten by every pattern that it matches
 NAMES = (
@@ -52,7 +52,6 @@ SIZES = {  # ours -> transformers
     "dec_layers": "decoder_layers",
     "dim_feedforward": "encoder_ffn_dim",
 }
-DEPTHS = {"resnet50": [3, 4, 6, 3], "resnet101": [3, 4, 23, 3]}
 
 
 class Place(NamedTuple):
@@ -195,22 +194,30 @@ def write_folder(model: Step8, classes: tuple[str, ...], short_side: int, folder
 
 def folder_config(sizes: Mapping[str, Any], classes: tuple[str, ...]):
     """The `transformers.DetrConfig` of a model with such `sizes_of` and classes."""
-    from transformers import DetrConfig, ResNetConfig
+    from transformers import DetrConfig
 
     return DetrConfig(
         use_timm_backbone=False,
-        backbone_config=ResNetConfig(
-            embedding_size=64,
-            hidden_sizes=[256, 512, 1024, 2048],
-            depths=DEPTHS[sizes["backbone"]],
-            layer_type="bottleneck",
-            out_features=["stage4"],
-        ),
+        backbone_config=backbone_config(DEPTHS[sizes["backbone"]]),
         **{theirs: sizes[ours] for ours, theirs in SIZES.items()},
         decoder_attention_heads=sizes["nhead"],
         decoder_ffn_dim=sizes["dim_feedforward"],
         id2label=dict(enumerate(classes)),
         label2id={name: i for i, name in enumerate(classes)},
+    )
+
+
+def backbone_config(depths: list[int], layer_type: str = "bottleneck"):
+    """The `transformers.ResNetConfig` of a torchvision ResNet; `layer_type` may also be "basic"."""
+    from transformers import ResNetConfig
+
+    widths = {"bottleneck": [256, 512, 1024, 2048], "basic": [64, 128, 256, 512]}
+    return ResNetConfig(
+        embedding_size=64,
+        hidden_sizes=widths[layer_type],
+        depths=depths,
+        layer_type=layer_type,
+        out_features=["stage4"],
     )
 
 

@@ -11,13 +11,11 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
-from torchvision.transforms.v2 import functional as transform
-from torchvision.utils import draw_bounding_boxes, make_grid
 
-from .findings import NAMES, SURE, Findings, Symptom, sure_of
-from .normalisation import to_picture
+from .evaluation import METRICS, percent
+from .findings import SURE, Findings, Symptom, sure_of
+from .tiles import BLUE, ORANGE, Frames, draw_grid, draw_tile
 
-FOUND, WANTED = "#D55E00", "#0072B2"
 TILE, SHOWN = 320, 4  # pixels, images of each kind
 
 
@@ -48,7 +46,7 @@ def write_page(
     page = environment.get_template("page.html.j2").render(
         title=title,
         images=len(data),
-        scores={NAMES[k]: percent(findings.scores[k]) for k in NAMES},
+        scores={METRICS[k]: percent(findings.scores[k]) for k in METRICS},
         symptoms=known,
         classes=[
             (name, number, percent(findings.class_scores.get(name, -1)))
@@ -82,11 +80,6 @@ def draw_figures(
     yield "The queries", text, draw_queries(findings.fired)
 
 
-def percent(value: float) -> str:
-    """A number for a table; "-" where there is no object of that kind."""
-    return f"{value:.1f}" if value >= 0 else "-"
-
-
 def count(findings: Findings, index: int) -> int:
     """The objects of an image."""
     return len(findings.wanted[index]["labels"])
@@ -106,11 +99,11 @@ def draw_curves(history: Sequence[dict], losses: Sequence[tuple[int, float]]) ->
     """The loss and the AP by step, side by side."""
     figure = Figure(figsize=(9, 3), layout="constrained")
     left, right = figure.subplots(1, 2)
-    left.plot(*zip(*losses, strict=True) if losses else ((), ()), color=WANTED)
+    left.plot(*zip(*losses, strict=True) if losses else ((), ()), color=BLUE)
     left.set(xlabel="step", ylabel="loss")
     steps = [row["step"] for row in history]
-    for name, colour in (("map_50", WANTED), ("map", FOUND)):
-        right.plot(steps, [row[name] for row in history], "o-", color=colour, label=NAMES[name])
+    for name, colour in (("map_50", BLUE), ("map", ORANGE)):
+        right.plot(steps, [row[name] for row in history], "o-", color=colour, label=METRICS[name])
     right.set(xlabel="step", ylabel="percent", ylim=(0, 100))
     right.legend()
     return figure
@@ -120,7 +113,7 @@ def draw_queries(fired: Tensor) -> Figure:
     """A bar for each query."""
     figure = Figure(figsize=(9, 2.2), layout="constrained")
     axis = figure.subplots()
-    axis.bar(range(len(fired)), fired.tolist(), color=WANTED)
+    axis.bar(range(len(fired)), fired.tolist(), color=BLUE)
     axis.set(xlabel="query", ylabel="images")
     return figure
 
@@ -129,26 +122,16 @@ def draw_images(
     chosen: Sequence[int], findings: Findings, data: Dataset, classes: Sequence[str]
 ) -> Image.Image:
     """Images in a row, with what is there and what was found."""
-    tiles = [
-        draw_tile(data[i], findings.wanted[i], sure_of([findings.found[i]])[0], classes)
-        for i in chosen
-    ]
-    return transform.to_pil_image(make_grid(torch.stack(tiles), nrow=SHOWN, pad_value=255))
-
-
-def draw_tile(item: tuple, wanted: dict, found: dict, classes: Sequence[str]) -> Tensor:
-    """One image: uint8 [3, TILE, TILE], white where it does not reach."""
-    image, target = item
-    picture = (255 * to_picture(image).permute(2, 0, 1)).round().byte()
-    scale = TILE / max(picture.shape[-2:])
-    height, width = (max(1, round(scale * side)) for side in picture.shape[-2:])
-    picture = transform.resize(picture, [height, width])
-    own_height, own_width = target["size"].tolist()
-    factors = torch.tensor([width / own_width, height / own_height] * 2)
-    for objects, colour in ((wanted, WANTED), (found, FOUND)):
-        if len(objects["labels"]):
-            names = [classes[label] for label in objects["labels"].tolist()]
-            names = names if colour == FOUND else None
-            boxes = objects["boxes"] * factors
-            picture = draw_bounding_boxes(picture, boxes, names, colors=colour, width=3)
-    return transform.pad(picture, [0, 0, TILE - width, TILE - height], fill=255)
+    tiles = []
+    for i in chosen:
+        image, target = data[i]
+        height, width = target["size"].tolist()
+        pixels = torch.tensor([width, height, width, height])
+        wanted, (found,) = findings.wanted[i], sure_of([findings.found[i]])
+        names = [classes[label] for label in found["labels"].tolist()]
+        frames = [
+            Frames(wanted["boxes"] / pixels, BLUE),
+            Frames(found["boxes"] / pixels, ORANGE, names),
+        ]
+        tiles.append(draw_tile(image, frames, TILE, width=3))
+    return draw_grid(tiles, SHOWN)

@@ -149,8 +149,7 @@ def report_run(trainer: Trainer, folder: Path) -> list[Symptom]:
     accelerator.wait_for_everyone()  # until the best weights are written
     detector = load_detector(folder / BEST)
     model, choose = detector.model.to(accelerator.device), trainer.choose
-    classes = getattr(choose, "classes", detector.classes)
-    test, known = find_out(model, choose, accelerator, classes), None
+    test, known = find_out(model, choose, accelerator, choose.classes), None
     if trainer.dataset.source != choose.source:
         part = trainer.dataset.plain(len(choose))
         known = find_out(model, part, accelerator, part.classes)
@@ -160,7 +159,7 @@ def report_run(trainer: Trainer, folder: Path) -> list[Symptom]:
         from .page import write_page  # matplotlib takes long: only where it is used
 
         page, title = folder / PAGE, f"Training in {folder}"
-        write_page(page, title, test, found, choose, classes, trainer.history, losses)
+        write_page(page, title, test, found, choose, choose.classes, trainer.history, losses)
     return found
 
 

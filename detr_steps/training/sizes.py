@@ -6,7 +6,8 @@ from ..official import make_official
 from ..step8_set_loss import Step8
 from .small import PointwiseBlock, small_detr
 
-BLOCKS = {6: "resnet50", 23: "resnet101"}  # of the third stage of a ResNet
+DEPTHS = {"resnet50": [3, 4, 6, 3], "resnet101": [3, 4, 23, 3]}
+BLOCKS = {depths[2]: name for name, depths in DEPTHS.items()}  # of the third stage
 OFFICIAL_SIZES = {
     "num_classes": 91,
     "dim_feedforward": 2048,

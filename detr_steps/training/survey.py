@@ -11,17 +11,15 @@ import torch
 from PIL import Image
 from rich.markup import escape
 from rich.table import Table
-from torch import Tensor
-from torchvision.transforms.v2 import functional as transform
-from torchvision.utils import draw_bounding_boxes, make_grid
 
 from ..step7_hungarian_matching import box_cxcywh_to_xyxy
 from .batches import SeededItems
 from .coco import CocoScenes
 from .coco_file import Objects, problem_list, usable_objects
 from .evaluation import COCO_LARGE
-from .normalisation import longest_for, to_picture
+from .normalisation import longest_for
 from .pictures import read_picture
+from .tiles import Frames, draw_grid, draw_tile
 
 FEWEST_QUERIES = 16  # that the small model has
 NARROWEST = 16  # pixels of the shorter side, as a model sees it
@@ -179,20 +177,10 @@ def draw_data(data: CocoScenes, path: Path) -> None:
     """Writes a picture of some images with their boxes, as a model sees them."""
     chosen = torch.linspace(0, len(data) - 1, min(PICTURES, len(data))).long().unique().tolist()
     items = SeededItems(data, 0)  # the same picture each time, also of augmented data
-    tiles = [draw_tile(*items[0, index], data.classes) for index in chosen]
-    grid = make_grid(torch.stack(tiles), nrow=COLUMNS, pad_value=255)
+    tiles = []
+    for image, target in (items[0, index] for index in chosen):
+        names = [data.classes[label] for label in target["labels"].tolist()]
+        frames = [Frames(box_cxcywh_to_xyxy(target["boxes"]), names=names)]
+        tiles.append(draw_tile(image, frames, TILE))
     path.parent.mkdir(parents=True, exist_ok=True)
-    transform.to_pil_image(grid).save(path)
-
-
-def draw_tile(image: Tensor, target: dict[str, Tensor], classes: tuple[str, ...]) -> Tensor:
-    """An image with its boxes and names: uint8 [3, TILE, TILE], white where it does not reach."""
-    picture = (255 * to_picture(image).permute(2, 0, 1)).round().byte()
-    height, width = picture.shape[-2:]
-    scale = TILE / max(height, width)
-    height, width = max(1, round(scale * height)), max(1, round(scale * width))
-    picture = transform.resize(picture, [height, width])
-    boxes = box_cxcywh_to_xyxy(target["boxes"]) * torch.tensor([width, height, width, height])
-    names = [classes[label] for label in target["labels"].tolist()]
-    picture = draw_bounding_boxes(picture, boxes, names, colors="#D55E00") if names else picture
-    return transform.pad(picture, [0, 0, TILE - width, TILE - height], fill=255)
+    draw_grid(tiles, COLUMNS).save(path)

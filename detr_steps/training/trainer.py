@@ -188,13 +188,13 @@ class Trainer:
         self.losses: list[tuple[int, float]] = []
         self.last_batch: tuple | None = None
         self.stop = False
-        data = {name: getattr(each, "identity", None) for name, each in self.datasets().items()}
-        precision = {"precision": self.accelerator.mixed_precision}
-        self.decided_by = asdict(settings) | data | precision | dict(origin or {})
-
-    def datasets(self) -> dict[str, Dataset | None]:
-        """The data to train and to choose on, by their names in a checkpoint."""
-        return {"training data": self.dataset, "data to choose on": self.choose}
+        self.decided_by = {
+            **asdict(settings),
+            "training data": getattr(dataset, "identity", None),
+            "data to choose on": getattr(choose, "identity", None),
+            "precision": self.accelerator.mixed_precision,
+            **(origin or {}),
+        }
 
     def check(self) -> None:
         """Refuses a run that cannot begin or go on, before anything is written.
