@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from enum import StrEnum
-from functools import partial
 from inspect import signature
 from pathlib import Path
 from typing import Annotated, Any
@@ -33,9 +32,9 @@ from .training.evaluation import METRICS, percent
 from .training.findings import Symptom, find_out, symptoms
 from .training.pictures import read_picture
 from .training.run import PAGE, report_run, run_training, survey_data, training_data
-from .training.scenes import SIDE, Scenes
-from .training.sizes import sizes_of
-from .training.survey import FEWEST_QUERIES, draw_data, survey
+from .training.scenes import Scenes
+from .training.sizes import SIDES, describe, sizes_of
+from .training.survey import FEWEST_QUERIES, draw_data
 from .training.trainer import BEST, PRESETS, Settings, Trainer
 
 app = typer.Typer(
@@ -55,6 +54,14 @@ class Precision(StrEnum):
     no = "no"
     bf16 = "bf16"
     fp16 = "fp16"
+
+
+class ModelName(StrEnum):
+    """Of the models that training can begin with."""
+
+    small = "small"
+    medium = "medium"
+    r50 = "r50"
 
 
 def read_config(context: typer.Context, file: Path | None) -> Path | None:
@@ -94,12 +101,19 @@ Images = Annotated[
 Annotations = Annotated[Path | None, typer.Option(help="its JSON file")]
 ChooseImages = Annotated[Path | None, typer.Option(help="images to choose the best weights on")]
 ChooseAnnotations = Annotated[Path | None, typer.Option(help="their JSON file")]
+Model = Annotated[
+    ModelName | None,
+    typer.Option(
+        help="small and medium are for a CPU; r50 is DETR itself with a backbone from ImageNet",
+        show_default="medium for your own data, small for scenes",
+    ),
+]
 Side = Annotated[
     int | None,
     typer.Option(
         min=32,
         help="shorter side of COCO images, in pixels",
-        show_default="that of the weights to start from, or 128",
+        show_default="that of the weights to start from, or by the data",
     ),
 ]
 Queries = Annotated[
@@ -124,9 +138,11 @@ Start = Annotated[
 
 
 def setting(name: str, help: str = "", **bounds: int):
-    """An option whose default depends on what the training starts from."""
-    usual, full = (getattr(settings, name) for settings in PRESETS.values())
-    default = f"{usual:g}" if usual == full else f"{usual:g}; from official weights {full:g}"
+    """An option whose default depends on the model."""
+    values = {kind: f"{getattr(settings, name):g}" for kind, settings in PRESETS.items()}
+    default = ", ".join(f"{kind} {value}" for kind, value in values.items())
+    if len(set(values.values())) == 1:
+        default = values["small"]
     return typer.Option(help=help, show_default=default, **bounds)
 
 
@@ -212,12 +228,25 @@ def result_table(rows: list[dict[str, float]], title: str) -> Table:
     return table
 
 
-def chosen_settings(options: Mapping[str, Any], start: Detector | None) -> Settings:
-    """The settings of `train`: as given, and else by what the training starts from."""
+def chosen_kind(options: Mapping[str, Any], start: Detector | None) -> str:
+    """The kind of model of `train`, as `sizes_of` has it: given, or by start and data."""
+    if start is None:
+        usual = ModelName.small if options["images"] is None else ModelName.medium
+        chosen = options["model"] or usual
+        return "full" if chosen is ModelName.r50 else chosen.value
+    if options["model"] is not None:
+        raise ValueError(
+            f"model: expected none beside start, whose model it is, found {options['model'].value}"
+        )
+    return sizes_of(start.model)["kind"]
+
+
+def chosen_settings(options: Mapping[str, Any], kind: str) -> Settings:
+    """The settings of `train`: as given, and else by the kind of model."""
     given = {field.name: options.get(field.name) for field in fields(Settings)}
-    preset = PRESETS["small" if start is None else sizes_of(start.model)["kind"]]
-    chosen = replace(preset, **{name: value for name, value in given.items() if value is not None})
-    return chosen if start is None else replace(chosen, pretrain_steps=0)
+    chosen = {name: value for name, value in given.items() if value is not None}
+    settings = replace(PRESETS[kind], **chosen)
+    return settings if options["start"] is None else replace(settings, pretrain_steps=0)
 
 
 @app.command()
@@ -229,6 +258,7 @@ def train(
     choose_images: ChooseImages = None,
     choose_annotations: ChooseAnnotations = None,
     start: Start = None,
+    model: Model = None,
     side: Side = None,
     queries: Queries = None,
     scenes: TrainScenes = 16000,
@@ -256,10 +286,11 @@ def train(
         cpu=cpu, mixed_precision=precision.value, log_with="tensorboard", project_dir=out
     )
     source = load_detector(start) if start else None
-    settings, (data, choose) = chosen_settings(options, source), chosen_data(options, source)
-    queries = chosen_queries(queries, data, choose, accelerator)
-    model = chosen_model(source, data.classes, queries, seed)
-    trainer = run_training(model, data, choose, settings, out, accelerator, start, workers)
+    options["kind"] = kind = chosen_kind(options, source)
+    settings, (data, choose) = chosen_settings(options, kind), chosen_data(options, source)
+    queries = chosen_queries(options, data, choose, accelerator)
+    network = chosen_model(source, kind, data, queries, seed)
+    trainer = run_training(network, data, choose, settings, out, accelerator, start, workers)
     print_history(trainer, out, begin)
     print_symptoms(report_run(trainer, out), out / PAGE)
 
@@ -273,38 +304,44 @@ def print_symptoms(found: list[Symptom], page: Path) -> None:
     console.print(f"page: {page}", highlight=False, soft_wrap=True)
 
 
-def chosen_data(options: Mapping[str, Any], start: Detector | None) -> tuple[Dataset, Dataset]:
-    """The data of `train`, at the side that is given, or that of the weights to start from."""
+def chosen_data(options: dict[str, Any], start: Detector | None) -> tuple[Dataset, Dataset]:
+    """The data of `train`; its images have the side that is wanted, or that of `start`, if any."""
     names = signature(training_data).parameters
-    side = options["side"] or (start.short_side if start else SIDE)
-    return training_data(**{name: options[name] for name in names} | {"side": side})
+    data, choose = training_data(**{name: options[name] for name in names})
+    if start is not None:
+        options["side"] = options["side"] or start.short_side
+    return data, choose
 
 
 def chosen_model(
-    start: Detector | None, classes: tuple[str, ...], queries: int, seed: int
+    start: Detector | None, kind: str, data: Dataset, queries: int, seed: int
 ) -> Step8:
-    """The model of `train`; prints which parts of it are newly initialised."""
+    """The model of `train`; prints its sizes, and which parts of it are newly initialised."""
     torch.manual_seed(seed)
-    model, new = first_model(start, classes, queries)
-    if new and PartialState().is_main_process:
-        typer.echo(f"newly initialised, wholly or partly: {', '.join(new)}")
+    model, new = first_model(start, data.classes, queries, kind)
+    if PartialState().is_main_process:
+        typer.echo(describe(model, data.short_side))
+        if new:
+            typer.echo(f"newly initialised, wholly or partly: {', '.join(new)}")
     return model
 
 
 def chosen_queries(
-    wanted: int | None, data: Dataset, choose: Dataset, accelerator: Accelerator
+    options: Mapping[str, Any], data: Dataset, choose: Dataset, accelerator: Accelerator
 ) -> int:
-    """The number of queries: as wanted, or as data of one's own asks for, which is looked at."""
+    """The number of queries: as wanted, or as data of one's own asks for, which is looked at.
+
+    Such data is given its side, too.
+    """
+    side, queries = options["side"], options["queries"]
     if not isinstance(data, CocoScenes):
-        return wanted or FEWEST_QUERIES
-    chosen = wanted
+        return queries or FEWEST_QUERIES
     if accelerator.is_main_process:
-        found = survey_data(data, choose)
-        most, chosen = max(found.counts), wanted or found.queries
-        if chosen < most:
-            expected = f"at least {most}, as many as the fullest image has objects"
-            raise ValueError(f"queries: expected {expected}, found {wanted}")
-    return broadcast_object_list([chosen])[0]
+        side, queries = survey_data(data, choose, side, queries)
+    side, queries = broadcast_object_list([side, queries])
+    data.set_side(side)
+    choose.set_side(side)
+    return queries
 
 
 @app.command()
@@ -312,15 +349,15 @@ def chosen_queries(
 def data(
     images: Annotated[Path, typer.Argument(help="folder of images")],
     annotations: Annotated[Path, typer.Argument(help="JSON file in COCO's format")],
-    side: Annotated[int, typer.Option(min=32, help="shorter side, in pixels")] = 128,
+    side: Side = None,
     out: Annotated[Path, typer.Option(help="PNG file to write")] = Path("runs/data.png"),
 ) -> None:
     """Look at a data set of your own: what is in it, what would be left out, what is wrong."""
-    scenes = CocoScenes(images, annotations, sides=(side,))
-    found = survey(scenes, partial(track, description="looking at the images"))
-    Console().print(found.table(str(annotations)))
+    scenes = CocoScenes(images, annotations, SIDES["medium"])
+    side, queries = survey_data(scenes, scenes, side, None)
+    scenes.set_side(side)
     draw_data(scenes, out)
-    typer.echo(f"a model for it needs {found.queries} queries; drawn in {out}")
+    typer.echo(f"chosen: {queries} queries, images of {side} pixels; drawn in {out}")
 
 
 def print_history(trainer: Trainer, out: Path, begin: float) -> None:
@@ -354,8 +391,8 @@ def evaluate_command(
         if detector.classes != Scenes.classes:
             raise ValueError(f"{weights}: expected weights that know the classes of the scenes")
     else:
-        sides = (detector.short_side,)
-        data = CocoScenes(images, annotations, sides=sides, classes=detector.classes)
+        side = detector.short_side
+        data = CocoScenes(images, annotations, side, classes=detector.classes)
         for line in compare_classes(detector.classes, tuple(data.names.values())):
             PartialState().print(line)
     from .training.page import write_page  # matplotlib takes long: only where it is used

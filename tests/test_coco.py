@@ -9,7 +9,7 @@ from accelerate import Accelerator
 from PIL import Image
 
 from detr_steps.training.batches import collate
-from detr_steps.training.coco import CocoScenes
+from detr_steps.training.coco import CocoScenes, detr_transforms
 from detr_steps.training.evaluation import evaluate
 
 
@@ -83,7 +83,7 @@ def make_varied(folder):
 
 
 def test_images_of_any_mode_and_size_with_mapped_categories(tmp_path):
-    data = CocoScenes(*make(tmp_path), sides=(64,))
+    data = CocoScenes(*make(tmp_path), side=64)
     assert data.classes == ("bird", "cat", "cup") and list(data.names) == [3, 7, 90]
     items = [data[i] for i in range(6)]
     assert [list(image.shape) for image, _ in items] == [
@@ -105,7 +105,7 @@ def test_images_of_any_mode_and_size_with_mapped_categories(tmp_path):
 
 def test_augmented_targets_stay_valid(tmp_path):
     torch.manual_seed(0)
-    data = CocoScenes(*make(tmp_path), train=True, sides=(48, 64, 80))
+    data = CocoScenes(*make(tmp_path), side=80, transforms=detr_transforms)
     sizes = set()
     for _ in range(20):
         for i in range(6):
@@ -139,7 +139,7 @@ class Perfect(torch.nn.Module):
 
 
 def test_perfect_detections_have_an_ap_of_100_and_crowds_cost_nothing(tmp_path):
-    data = CocoScenes(*make(tmp_path), sides=(64,))
+    data = CocoScenes(*make(tmp_path), side=64)
     result = evaluate(Perfect(data), data, Accelerator(cpu=True), batch_size=2)
     assert result["map"] == pytest.approx(100, abs=0.1)
 

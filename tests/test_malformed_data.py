@@ -123,7 +123,7 @@ def test_a_fault_is_named_and_nothing_is_written(good_data, change, message, tmp
     file, out = tmp_path / "faulty.json", tmp_path / "run"
     file.write_text(json.dumps(data))
     with pytest.raises(ValueError, match=message) as raised:
-        survey(CocoScenes(good_data, file, sides=(64,)))
+        survey(CocoScenes(good_data, file, side=64))
     assert "faulty.json: found" in str(raised.value)
     arguments = ["--images", good_data, "--annotations", file, "--out", out]
     printed = refused("train", "--cpu", *arguments)
@@ -193,7 +193,7 @@ def test_a_survey_counts_what_is_there(tmp_path):
     exif[0x0112] = 6
     turned = Image.fromarray(np.zeros((80, 60, 3), dtype=np.uint8))
     turned.save(folder / "0.png", exif=exif)
-    found = survey(CocoScenes(folder, annotations, sides=(128,)))
+    found = survey(CocoScenes(folder, annotations, side=128))
     assert found.counts == [2, 1, 1, 1, 0, 1] and found.queries == 16
     assert dict(found.lines()) == {
         "images": "6",
@@ -234,7 +234,7 @@ def test_many_objects_get_queries_enough(tmp_path):
 def test_the_data_command_looks_and_draws(tmp_path):
     folder, annotations = make(tmp_path)
     printed = accepted("data", folder, annotations, "--out", tmp_path / "seen" / "data.png")
-    assert "cup: 2" in printed and "needs 16 queries" in printed
+    assert "cup: 2" in printed and "chosen: 16 queries, images of 128 pixels" in printed
     first = Image.open(tmp_path / "seen" / "data.png")
     assert first.width > 4 * 256 and first.height > 2 * 256
     assert len(np.unique(np.asarray(first).reshape(-1, 3), axis=0)) > 100

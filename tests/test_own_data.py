@@ -19,7 +19,7 @@ from detr_steps import Step8
 from detr_steps.training import evaluation
 from detr_steps.training.batches import SeededItems, StepSampler, collate
 from detr_steps.training.checkpoints import CHECKPOINT
-from detr_steps.training.coco import CocoScenes, compare_classes
+from detr_steps.training.coco import CocoScenes, compare_classes, detr_transforms
 from detr_steps.training.detectors import SHIPPED, first_model, load_detector
 from detr_steps.training.evaluation import evaluate
 from detr_steps.training.pictures import read_picture
@@ -44,9 +44,9 @@ def names_of(data, index):
 def test_classes_are_matched_by_name(tmp_path):
     folder, annotations = make(tmp_path)
     known = ("cup", "dog", "bird")
-    data = CocoScenes(folder, annotations, sides=(64,), classes=known)
+    data = CocoScenes(folder, annotations, side=64, classes=known)
     assert data.classes == ("cup", "dog", "bird", "cat")
-    plain = CocoScenes(folder, annotations, sides=(64,))
+    plain = CocoScenes(folder, annotations, side=64)
     assert [names_of(data, i) for i in range(6)] == [names_of(plain, i) for i in range(6)]
     assert compare_classes(known, list(data.names.values())) == [
         "classes that the model does not know, and so cannot find: cat",
@@ -99,7 +99,7 @@ def test_official_classes_are_found_by_their_names_in_coco(tmp_path):
         for one in data["annotations"]:
             one["category_id"] = {3: 16, 7: 17, 90: 47}[one["category_id"]]
 
-    data = CocoScenes(*make(tmp_path, with_all_categories), sides=(64,), classes=tuple(names))
+    data = CocoScenes(*make(tmp_path, with_all_categories), side=64, classes=tuple(names))
     assert data[0][1]["labels"].tolist() == [47, 17]  # the official model's labels are COCO's ids
     result = evaluate(Perfect(data, 91), data, Accelerator(cpu=True))
     assert result["map"] == pytest.approx(100, abs=0.1)
@@ -122,7 +122,7 @@ def test_a_run_does_not_go_on_with_other_data(tmp_path):
 
 
 def test_a_run_on_own_data_reaches_the_same_bits_when_it_is_stopped(tmp_path):
-    data = CocoScenes(*make(tmp_path), train=True, sides=(48, 64))
+    data = CocoScenes(*make(tmp_path), side=64, transforms=detr_transforms)
     settings = Settings(steps=5, pretrain_steps=3, batch_size=2, warmup=1)
 
     def run(folder, stops=()):
@@ -174,7 +174,7 @@ def train_two_steps(data, **options):
 
 
 def test_workers_change_nothing_and_parts_are_weighted_by_their_images(tmp_path):
-    data = CocoScenes(*make(tmp_path), train=True, sides=(48, 64))
+    data = CocoScenes(*make(tmp_path), side=64, transforms=detr_transforms)
     losses, noted = train_two_steps(data)
     assert [images for images, _ in noted] == [4, 4]
     assert train_two_steps(data, workers=2)[0] == losses
@@ -185,7 +185,7 @@ def test_workers_change_nothing_and_parts_are_weighted_by_their_images(tmp_path)
 
 
 def test_random_changes_of_an_image_are_decided_by_seed_step_and_image(tmp_path):
-    data = CocoScenes(*make(tmp_path), train=True, sides=(48, 64, 80))
+    data = CocoScenes(*make(tmp_path), side=80, transforms=detr_transforms)
     draws = [SeededItems(data, seed)[key][0] for seed in (0, 1) for key in ((3, 0), (4, 0))]
     torch.rand(3)
     assert torch.equal(SeededItems(data, 0)[3, 0][0], draws[0])
@@ -197,7 +197,7 @@ def test_annotations_that_share_an_id_are_all_kept(tmp_path):
         for one in data["annotations"]:
             one["id"] = 1
 
-    data = CocoScenes(*make(tmp_path, with_one_id), sides=(64,))
+    data = CocoScenes(*make(tmp_path, with_one_id), side=64)
     assert [len(data[i][1]["all_boxes"]) for i in range(6)] == [3, 1, 1, 1, 0, 1]
     result = evaluate(Perfect(data), data, Accelerator(cpu=True))
     assert result["map"] == pytest.approx(100, abs=0.1)
@@ -208,7 +208,7 @@ def test_numbers_may_be_written_as_text(tmp_path):
         for one in data["annotations"]:
             one["image_id"], one["category_id"] = str(one["image_id"]), str(one["category_id"])
 
-    data = CocoScenes(*make(tmp_path, as_text), sides=(64,))
+    data = CocoScenes(*make(tmp_path, as_text), side=64)
     assert len(data[0][1]["labels"]) == 2
 
 
@@ -247,7 +247,7 @@ def test_sixteen_bits_and_floating_point(tmp_path):
 
 
 def test_a_batch_of_many_sizes_has_whole_cells_of_padding(tmp_path):
-    data = CocoScenes(*make(tmp_path), sides=(64,))
+    data = CocoScenes(*make(tmp_path), side=64)
     images, mask, targets = collate([data[i] for i in range(6)])
     assert [side % 32 for side in images.shape[-2:]] == [0, 0]
     features = small_detr(3).eval()(images, padding_mask=mask)
@@ -374,7 +374,7 @@ def test_the_stand_in_for_photographs_is_sound_and_always_the_same(tmp_path):
     assert files[0].read_text() == files[1].read_text()
     pictures = [[(file.parent / f"{i:04}.jpg").read_bytes() for i in range(3)] for file in files]
     assert pictures[0] == pictures[1]
-    found = survey(CocoScenes(tmp_path / "a", files[0], sides=(480,)))
+    found = survey(CocoScenes(tmp_path / "a", files[0], side=480))
     assert min(found.counts) >= 7 and max(found.counts) <= 30
     names = {found.names[i] for look in found.looks for i in look.objects.category_ids}
     assert names == {"disc", "cell", "dot"}

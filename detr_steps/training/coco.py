@@ -1,7 +1,7 @@
 """Any data set in COCO's format, with DETR's own augmentation."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 from pathlib import Path
 
@@ -15,11 +15,12 @@ from torchvision.transforms.v2 import functional as transform
 
 from .coco_file import read_coco, usable_objects
 from .evaluation import COCO_LARGE
-from .normalisation import longest_for, to_input
+from .normalisation import FULL_SIDE, longest_for, to_input
 from .pictures import read_picture
 
 NO_CLASSES = ("__background__", "N/A")  # among the names of the official weights
 TRAIN_SIDES = tuple(range(480, 801, 32))  # DETR, section 4 ("Technical details")
+GENTLE_PARTS = (0.8, 0.9, 1.0)  # of the side
 
 
 class RandomSizeCrop(v2.Transform):
@@ -50,16 +51,33 @@ class RandomSizeCrop(v2.Transform):
         return int(torch.randint(low, high + 1, ()))
 
 
-def detr_transforms(train: bool, sides: tuple[int, ...] = TRAIN_SIDES) -> v2.Transform:
-    """DETR's augmentation, or for evaluation the plain resize to the largest of `sides`."""
-    longest = longest_for(max(sides))
+def plain_transforms(side: int) -> v2.Transform:
+    """For evaluation: resizes, so that the shorter side has so many pixels."""
+    resize = v2.Resize(side, max_size=longest_for(side))
+    return v2.Compose([resize, v2.ClampBoundingBoxes(), *to_input()])
+
+
+def detr_transforms(side: int) -> v2.Transform:
+    """DETR's augmentation (section 4), in proportion to the largest of its sides.
+
+    Mirrors, resizes, and crops every other image before it resizes it.
+    """
+    scale = side / max(TRAIN_SIDES)
+    sides = [round(one * scale) for one in TRAIN_SIDES]
+    resize = v2.RandomShortestSize(sides, max_size=longest_for(side))
+    before, least, most = [round(one * scale) for one in (400, 500, 600)], 384 * scale, 600 * scale
+    crop = RandomSizeCrop(round(least), round(most))
+    cut = v2.Compose([v2.RandomShortestSize(before), crop, resize])
     finish = [v2.ClampBoundingBoxes(), *to_input()]
-    if not train:
-        return v2.Compose([v2.Resize(max(sides), max_size=longest), *finish])
-    resize = v2.RandomShortestSize(list(sides), max_size=longest)
-    small = [round(side * max(sides) / 800) for side in (400, 500, 600, 384, 600)]
-    crop = v2.Compose([v2.RandomShortestSize(small[:3]), RandomSizeCrop(*small[3:]), resize])
-    return v2.Compose([v2.RandomHorizontalFlip(), v2.RandomChoice([resize, crop]), *finish])
+    return v2.Compose([v2.RandomHorizontalFlip(), v2.RandomChoice([resize, cut]), *finish])
+
+
+def gentle_transforms(side: int) -> v2.Transform:
+    """For training from scratch on few images: mirrors both ways, and resizes a little."""
+    sides = [round(part * side) for part in GENTLE_PARTS]
+    flips = [v2.RandomHorizontalFlip(), v2.RandomVerticalFlip()]
+    resize = v2.RandomShortestSize(sides, max_size=longest_for(side))
+    return v2.Compose([*flips, resize, v2.ClampBoundingBoxes(), *to_input()])
 
 
 def compare_classes(known: Sequence[str], found: Sequence[str]) -> list[str]:
@@ -106,8 +124,9 @@ class CocoScenes(Dataset):
     Args:
         images: folder of the images.
         annotations: the JSON file.
-        train: augment as DETR does; otherwise resize only.
-        sides: lengths of the shorter side to draw from.
+        side: the shorter side of the images in pixels, or the longest of those to draw from.
+        transforms: makes the changes of an image from `side`: `plain_transforms`,
+            `detr_transforms`, `gentle_transforms`.
         classes: names whose labels are 0, 1, 2 ..; categories of other names come after them. By
             default those of the file, by id.
 
@@ -125,8 +144,8 @@ class CocoScenes(Dataset):
         self,
         images: str | Path,
         annotations: str | Path,
-        train: bool = False,
-        sides: tuple[int, ...] = TRAIN_SIDES,
+        side: int = FULL_SIDE,
+        transforms: Callable[[int], v2.Transform] = plain_transforms,
         classes: Sequence[str] = (),
     ):
         self.images, self.annotations = Path(images), Path(annotations)
@@ -141,8 +160,12 @@ class CocoScenes(Dataset):
         }
         others = [name for name in self.names.values() if name not in classes]
         self.classes = (*classes, *others)
-        self.sides, self.short_side = sides, max(sides)
-        self.transform = detr_transforms(train, sides)
+        self.transforms = transforms
+        self.set_side(side)
+
+    def set_side(self, side: int) -> None:
+        """Changes the shorter side of the images."""
+        self.short_side, self.transform = side, self.transforms(side)
 
     @property
     def source(self) -> tuple:
@@ -152,8 +175,8 @@ class CocoScenes(Dataset):
     def plain(self, most: int | None = None) -> "CocoScenes":
         """The same without random changes, or that of its first images."""
         other = copy(self)
-        other.entries, other.sides = self.entries[:most], (self.short_side,)
-        other.transform = detr_transforms(False, other.sides)
+        other.entries, other.transforms = self.entries[:most], plain_transforms
+        other.set_side(self.short_side)
         return other
 
     @property
@@ -163,8 +186,8 @@ class CocoScenes(Dataset):
         for entry in self.entries:
             size = (self.images / entry.file_name).stat().st_size
             content.update(f"{entry.file_name} {size}".encode())
-        sides = ", ".join(map(str, self.sides))
-        return f"{len(self)} images, content {content.hexdigest()[:16]}, sides {sides}"
+        seen = f"{self.transforms.__name__} at {self.short_side} pixels"
+        return f"{len(self)} images, content {content.hexdigest()[:16]}, {seen}"
 
     def __len__(self) -> int:
         return len(self.entries)

@@ -18,8 +18,7 @@ from ..step8_set_loss import Step8
 from .checkpoints import load_weights, save_weights
 from .huggingface import read_folder
 from .normalisation import FULL_SIDE, longest_for, prepare
-from .sizes import build, sizes_of
-from .small import small_detr
+from .sizes import SIDES, build, sizes_of
 
 SHIPPED = Path(__file__).parent / "shipped" / "scenes.safetensors"
 OFFICIAL_URL = "https://dl.fbaipublicfiles.com/detr/"
@@ -117,7 +116,7 @@ def trained_detector(path: Path) -> Detector:
             metadata = file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path}: expected a complete safetensors file: {error}") from error
-    if metadata.get("model") not in ("small", "full"):
+    if metadata.get("model") not in SIDES:
         raise ValueError(f"{path}: expected weights that this program trained, found others")
     classes = tuple(json.loads(metadata["classes"]))
     sizes = {"kind": "small", "num_classes": len(classes)}  # where the file does not say
@@ -132,21 +131,22 @@ def trained_detector(path: Path) -> Detector:
 
 
 def first_model(
-    start: Detector | None, classes: tuple[str, ...], queries: int
+    start: Detector | None, classes: tuple[str, ...], queries: int, kind: str = "small"
 ) -> tuple[Step8, list[str]]:
-    """The model that training begins with: a small one, or one with the weights of another.
+    """The model that training begins with: a new one, or one with the weights of another.
 
     Args:
         start: whose weights are taken, in all that fits.
         classes: of the data. What the class head of `start` knows of them is taken by name.
         queries: the least number of them. If `start` has fewer, some are added.
+        kind: of a new one. The backbone of a "full" one comes from ImageNet.
 
     Returns:
         The model, and the names of the parameters of `start` that it does not have, in whole or in
         part.
     """
     if start is None:
-        return small_detr(len(classes), num_queries=queries), []
+        return new_model(kind, len(classes), queries), []
     state, known = start.model.state_dict(), len(start.model.queries)
     sizes = sizes_of(start.model)
     model = build(**sizes | {"num_classes": len(classes), "num_queries": max(queries, known)})
@@ -166,6 +166,23 @@ def first_model(
     if sizes["kind"] == "full":  # as DETR trains it; batch norm is frozen already
         model.backbone[:5].requires_grad_(False)
     return model, [name for name in new if model.get_parameter(name).requires_grad]
+
+
+def new_model(kind: str, classes: int, queries: int) -> Step8:
+    """A model that has learnt nothing, but for a "full" one's backbone, which DETR starts with.
+
+    Raises:
+        ConnectionError: torchvision could not fetch its weights.
+    """
+    sizes = {"num_classes": classes, "num_queries": queries}
+    if kind != "full":
+        return build(kind, **sizes)
+    try:
+        return build(kind, **sizes, pretrained=True, trainable_layers=3)
+    except OSError as error:
+        raise ConnectionError(
+            f"model: torchvision could not fetch the weights of its ResNet-50: {error}"
+        ) from error
 
 
 def fetch_official(name: str, url: str = OFFICIAL_URL) -> Path:

@@ -4,6 +4,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -21,12 +22,12 @@ from rich.progress import (
 from torch.utils.data import Dataset
 
 from ..step8_set_loss import Step8
-from .coco import CocoScenes, compare_classes
+from .coco import CocoScenes, compare_classes, detr_transforms, gentle_transforms
 from .detectors import load_detector
 from .findings import Symptom, find_out, symptoms
 from .scenes import Scenes
-from .sizes import sizes_of
-from .survey import Survey, draw_data, survey
+from .sizes import SIDES, sizes_of
+from .survey import draw_data, survey
 from .trainer import BEST, Settings, Trainer
 
 PAGE = "report.html"
@@ -40,7 +41,7 @@ def training_data(
     annotations: Path | None,
     choose_images: Path | None,
     choose_annotations: Path | None,
-    side: int,
+    kind: str,
     scenes: int,
     choose_scenes: int,
     seed: int,
@@ -52,7 +53,7 @@ def training_data(
         annotations: its JSON file.
         choose_images: images to choose on; by default some of the same ones.
         choose_annotations: their JSON file.
-        side: shorter side in pixels; training draws it from five lengths down to 0.6 of that.
+        kind: of the model, which decides the augmentation and the images' usual side.
         scenes: number of training scenes.
         choose_scenes: scenes to choose on, or images of the training data.
         seed: of the scenes.
@@ -69,22 +70,25 @@ def training_data(
         raise ValueError(f"{missing[0]}: expected beside {given}, found nothing")
     if images is None:
         return Scenes(scenes, seed=seed), Scenes(choose_scenes, "choose", seed=seed)
-    sides = tuple(round(side * part) for part in (0.6, 0.7, 0.8, 0.9, 1.0))
-    data = CocoScenes(images, annotations, train=True, sides=sides)
+    side, transforms = SIDES[kind], detr_transforms if kind == "full" else gentle_transforms
+    data = CocoScenes(images, annotations, side, transforms)
     choose_images, choose_annotations = choose_images or images, choose_annotations or annotations
     if (choose_images, choose_annotations) == (images, annotations):
         return data, data.plain(choose_scenes)
-    return data, CocoScenes(choose_images, choose_annotations, sides=(side,), classes=data.classes)
+    return data, CocoScenes(choose_images, choose_annotations, side, classes=data.classes)
 
 
-def survey_data(data: CocoScenes, choose: CocoScenes) -> Survey:
-    """Looks at the data to train and to choose on, and prints what is there.
+def survey_data(
+    data: CocoScenes, choose: CocoScenes, side: int | None, queries: int | None
+) -> tuple[int, int]:
+    """Looks at the data to train and to choose on, prints what is there, and chooses by it.
 
     Args:
-        data, choose: see `training_data`.
+        data, choose: see `training_data`; their side is the most that is chosen.
+        side, queries: as wanted, or None.
 
     Returns:
-        What is in the data to train on.
+        The images' shorter side, and the number of queries.
 
     Raises:
         ValueError: something cannot be used; lists all of it.
@@ -93,10 +97,16 @@ def survey_data(data: CocoScenes, choose: CocoScenes) -> Survey:
     for one in [data] if data.source == choose.source else [data, choose]:
         progress = partial(track, description=f"looking at {escape(str(one.annotations))}")
         surveys.append(survey(one, progress))
-        console.print(surveys[-1].table(str(one.annotations)))
+    side = side or surveys[0].side_for(data.short_side)
+    for one, found in zip((data, choose), surveys, strict=False):
+        console.print(replace(found, side=side).table(str(one.annotations)))
     for line in compare_classes(data.classes, tuple(choose.names.values())):
         console.print(f"data to choose on: {escape(line)}")
-    return surveys[0]
+    most = max(surveys[0].counts)
+    if queries is not None and queries < most:
+        expected = f"at least {most}, as many as the fullest image has objects"
+        raise ValueError(f"queries: expected {expected}, found {queries}")
+    return side, queries or surveys[0].queries
 
 
 def run_training(

@@ -1,5 +1,6 @@
 """What is in a data set of one's own: looked at as a whole before anything is learnt from it."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..step7_hungarian_matching import box_cxcywh_to_xyxy
-from .batches import SeededItems
+from .batches import STRIDE, SeededItems
 from .coco import CocoScenes
 from .coco_file import Objects, problem_list, usable_objects
 from .evaluation import COCO_LARGE
@@ -22,6 +23,7 @@ from .pictures import read_picture
 from .tiles import Frames, draw_grid, draw_tile
 
 FEWEST_QUERIES = 16  # that the small model has
+LEAST_SIDE = 128  # pixels that small images are enlarged to
 NARROWEST = 16  # pixels of the shorter side, as a model sees it
 ORIENTATION = 0x0112  # the key in EXIF
 PICTURES, TILE, COLUMNS = 12, 256, 4  # of the picture of the data
@@ -65,6 +67,11 @@ class Survey:
     def queries(self) -> int:
         """How many queries a model should have: twice the most objects of an image, or more."""
         return max(FEWEST_QUERIES, 2 * max(self.counts))
+
+    def side_for(self, most: int) -> int:
+        """The shorter side to resize images to: about that of the median image, `most` at most."""
+        shorter = median(min(look.size) for look in self.looks)
+        return min(most, max(LEAST_SIDE, STRIDE * math.ceil(shorter / STRIDE)))
 
     def sizes(self) -> Counter[str]:
         """How many objects are small, medium and large for COCO in the resized images."""

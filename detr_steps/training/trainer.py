@@ -23,6 +23,7 @@ from .sizes import sizes_of
 BEST = "best.safetensors"
 SLOW_PARTS = {  # what the weights at hand know already: after the warm start, and in DETR
     "small": ("backbone", "fpn", "encoder"),
+    "medium": ("backbone", "fpn", "encoder"),
     "full": ("backbone",),
 }
 
@@ -68,7 +69,8 @@ FINE_TUNING = Settings(  # of official weights: DETR, section 4, but for steps a
     evaluate_every=500,
     save_every=100,
 )
-PRESETS = {"small": Settings(), "full": FINE_TUNING}
+PHOTOGRAPHS = Settings(steps=5000, pretrain_steps=3000, lr=1e-3, evaluate_every=1000)
+PRESETS = {"small": Settings(), "medium": PHOTOGRAPHS, "full": FINE_TUNING}
 
 
 def dense_pairs(targets: Sequence[Target], inside: Tensor) -> list[Pairs]:
