@@ -10,7 +10,7 @@ from detr_steps import box_cxcywh_to_xyxy, box_iou
 from detr_steps.training.batches import StepSampler, collate, flip_some
 from detr_steps.training.evaluation import count_duplicates, scores
 from detr_steps.training.scenes import CLASSES, LONGEST, MAX_IOU, SHORTEST, Scenes, outline
-from detr_steps.training.trainer import dense_pairs
+from detr_steps.training.trainer import dense_owners, dense_pairs
 
 
 def test_scenes_are_the_same_on_every_machine():
@@ -122,12 +122,12 @@ def test_a_cell_is_paired_with_the_smallest_box_over_its_centre():
         "boxes": torch.tensor([[0.25, 0.25, 0.3, 0.3], [0.5, 0.5, 1.0, 0.5]]),
     }
     everywhere = torch.ones(1, 4, 4, dtype=torch.bool)
-    ((cell, index),) = dense_pairs([target], everywhere)
+    ((cell, index),) = dense_pairs(dense_owners([target], everywhere))
     assert cell.tolist() == [0, 1, 4, 5, 6, 7, 8, 9, 10, 11]
     assert index.tolist() == [0, 0, 0, 0, 1, 1, 1, 1, 1, 1]
     padded = torch.zeros(1, 5, 6, dtype=torch.bool)
     padded[:, :4, :4] = True
-    ((cell, again),) = dense_pairs([target], padded)
+    ((cell, again),) = dense_pairs(dense_owners([target], padded))
     assert cell.tolist() == [0, 1, 6, 7, 8, 9, 12, 13, 14, 15]
     assert torch.equal(index, again)
 

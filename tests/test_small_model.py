@@ -5,7 +5,7 @@ from accelerate import Accelerator
 
 from detr_steps.training.batches import collate
 from detr_steps.training.scenes import Scenes
-from detr_steps.training.small import small_detr
+from detr_steps.training.small import medium_detr, small_detr
 from detr_steps.training.trainer import Settings, Trainer
 
 
@@ -36,6 +36,30 @@ def test_the_warm_start_trains_everything_but_decoder_and_queries():
     assert not any(name.startswith(("decoder", "quer")) for name in rest)
 
 
+def test_the_warm_start_may_train_the_decoder_with_queries_that_begin_spread_out():
+    torch.manual_seed(0)
+    model = medium_detr(6, num_queries=40)
+    before = {name: value.clone() for name, value in model.named_parameters()}
+    settings = Settings(steps=0, pretrain_steps=2, batch_size=4, warm_decoder=True)
+    Trainer(model, Scenes(4), None, settings, accelerator=Accelerator(cpu=True)).run()
+    same = {name for name, value in model.named_parameters() if torch.equal(value, before[name])}
+    assert same == {"queries"}
+    cells = model.position_embedding(torch.zeros(1, 1, 100, 100))[0].flatten(1).T
+    distance, nearest = torch.cdist(model.query_pos.detach(), cells).min(1)
+    assert distance.max() < 0.01
+    places = torch.stack((nearest // 100, nearest % 100), -1).float()
+    alone = torch.cdist(places, places) + 1000 * torch.eye(40)
+    assert alone.min() > 2  # no two queries on one place
+    for half in places.unbind(-1):
+        assert 15 <= (half < 50).sum() <= 25
+
+
+def centre_cell(target):
+    """The cell of a map of 16x16 that the centre of the first object lies in."""
+    x, y = (target["boxes"][0, :2] * 16).long().tolist()
+    return 16 * y + x
+
+
 def test_the_dense_loss_is_zero_where_every_cell_is_right():
     model, scenes = small_detr(6), Scenes(2)
     images, _, targets = collate([scenes[i] for i in range(2)])
@@ -60,6 +84,17 @@ def test_the_dense_loss_is_zero_where_every_cell_is_right():
         features = torch.zeros(2, 64, 16, 16)
         return {"class_logits": logits, "bbox_pred": boxes, "features": features}
 
+    def asked(images, mask):
+        """The same for the first cell, the last one, and one of each image's first object."""
+        every = oracle(images, mask)
+        cells = torch.stack([torch.tensor([0, 255, cell]) for cell in map(centre_cell, targets)])
+        heads = ("class_logits", "bbox_pred")
+        decoded = {name: every[name].take_along_dim(cells[..., None], 1) for name in heads}
+        last = {name: value.clone() for name, value in decoded.items()}
+        return {**every, "cells": cells, "decoded": {**last, "aux_outputs": [decoded]}}
+
     assert trainer.dense_loss(oracle, images, None, targets) < 1e-5
+    assert trainer.dense_loss(asked, images, None, targets) < 1e-5
     wrong = [{**target, "labels": (target["labels"] + 1) % 6} for target in targets]
-    assert trainer.dense_loss(oracle, images, None, wrong) > 10
+    once, thrice = (float(trainer.dense_loss(one, images, None, wrong)) for one in (oracle, asked))
+    assert once > 10 and thrice > once + 20  # both layers of the decoder are counted

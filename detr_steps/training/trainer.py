@@ -1,4 +1,4 @@
-"""Training: a dense warm start of all but the decoder, then DETR's set loss."""
+"""Training: a dense warm start, then DETR's set loss."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +12,7 @@ from accelerate.utils import set_seed
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from ..inputs import read_layers
 from ..step7_hungarian_matching import Pairs
 from ..step8_set_loss import Step8, mean_over_processes
 from .batches import SeededItems, StepSampler, Target, collate, flip_some, mixed_seed
@@ -33,12 +34,14 @@ class Settings:
     """What a training run is decided by, beside its data.
 
     `warm_lr` is the learning rate of what has learnt before the set loss, `SLOW_PARTS`; `lr` is
-    that of the rest. A batch goes through the model in `accumulate` parts, one after the other,
-    which takes less memory.
+    that of the rest. `warm_decoder` lets the warm start train the decoder, too, and the queries
+    begin spread over the image. A batch goes through the model in `accumulate` parts, one after the
+    other, which takes less memory.
     """
 
     steps: int = 9500
     pretrain_steps: int = 2000
+    warm_decoder: bool = False
     batch_size: int = 8
     accumulate: int = 1
     lr: float = 2e-3
@@ -69,12 +72,14 @@ FINE_TUNING = Settings(  # of official weights: DETR, section 4, but for steps a
     evaluate_every=500,
     save_every=100,
 )
-PHOTOGRAPHS = Settings(steps=5000, pretrain_steps=3000, lr=1e-3, evaluate_every=1000)
+PHOTOGRAPHS = Settings(
+    steps=5000, pretrain_steps=3000, warm_decoder=True, lr=1e-3, evaluate_every=1000
+)
 PRESETS = {"small": Settings(), "medium": PHOTOGRAPHS, "full": FINE_TUNING}
 
 
-def dense_pairs(targets: Sequence[Target], inside: Tensor) -> list[Pairs]:
-    """Pairs each cell of a map with an object: with the smallest box over the cell's centre.
+def dense_owners(targets: Sequence[Target], inside: Tensor) -> Tensor:
+    """Which object each cell of a map answers for: the smallest box over the cell's centre.
 
     Args:
         targets: see `Step7.match`.
@@ -82,40 +87,72 @@ def dense_pairs(targets: Sequence[Target], inside: Tensor) -> list[Pairs]:
             as `PositionEmbedding2D` does.
 
     Returns:
-        For each image (cell index [K], target index [K]), as `Step7.match` pairs queries.
+        Target index of each cell, or -1, int64 [B, H'W'].
     """
-    pairs = []
-    for target, cells in zip(targets, inside, strict=True):
+    owners = torch.full(inside.shape, -1)
+    for owner, target, cells in zip(owners, targets, inside, strict=True):
         y, x = (
             (torch.arange(len(used)) + 0.5) / used.sum() for used in (cells.any(1), cells.any(0))
         )
-        owner = torch.full(cells.shape, -1)
         cx, cy, w, h = target["boxes"].unbind(-1)
         for j in (w * h).argsort(descending=True):
             covered = ((y - cy[j]).abs() <= h[j] / 2)[:, None] & ((x - cx[j]).abs() <= w[j] / 2)
             owner[covered] = j
-        cell = (owner.flatten() >= 0).nonzero()[:, 0]
-        pairs.append((cell, owner.flatten()[cell]))
-    return pairs
+    return owners.flatten(1)
+
+
+def dense_pairs(owners: Tensor) -> list[Pairs]:
+    """Owners [B, K], or -1, as pairs of each image: (index [M], target index [M])."""
+    indices = [(owner >= 0).nonzero()[:, 0] for owner in owners]
+    return [(index, owner[index]) for index, owner in zip(indices, owners, strict=True)]
+
+
+def inside_cells(context: Mapping[str, Tensor]) -> Tensor:
+    """Which cells of a context's map are not padding, bool [B, H', W']."""
+    if "padding_mask" in context:
+        return ~context["padding_mask"]
+    return torch.ones_like(context["features"][:, 0], dtype=torch.bool)
+
+
+def spread_positions(model: Step8) -> Tensor:
+    """Query positions [N, D] as cells have them that are spread evenly over an image."""
+    fine = 100  # cells along each side
+    points = torch.quasirandom.SobolEngine(2, scramble=True, seed=0).draw(len(model.queries))
+    y, x = (points * fine).long().unbind(-1)
+    return model.position_embedding(torch.zeros(1, 1, fine, fine))[0, :, y, x].T
 
 
 class DenseDetector(nn.Module):
-    """A model without its decoder: its two heads read each cell of the memory.
+    """A model whose two heads read each cell of the memory, without the decoder or beside it.
 
     Args:
         model: the model, whose parts are shared.
+        decoder: whether the decoder is asked as well: each of its queries then has the position of
+            some cell.
     """
 
-    def __init__(self, model: Step8):
+    def __init__(self, model: Step8, decoder: bool = False):
         super().__init__()
-        heads = model.class_head, model.bbox_head
-        self.parts = nn.ModuleList([model.backbone, model.fpn, model.encoder, *heads])
-        self.encode, self.predict = model.encode, model.predict
+        parts = [model.backbone, model.fpn, model.encoder, model.class_head, model.bbox_head]
+        self.parts = nn.ModuleList([*parts, model.decoder] if decoder else parts)
+        self.encode, self.decode, self.predict = model.encode, model.decode, model.predict
+        self.asked = len(model.queries) if decoder else 0
 
-    def forward(self, images: Tensor, padding_mask: Tensor | None = None) -> dict[str, Tensor]:
-        """Images [B, 3, H, W] -> class_logits [B, H'W', C+1], bbox_pred [B, H'W', 4], context."""
+    def forward(self, images: Tensor, padding_mask: Tensor | None = None) -> dict[str, Any]:
+        """Images [B, 3, H, W] -> class_logits [B, H'W', C+1], bbox_pred [B, H'W', 4], context.
+
+        With the decoder also the `cells` [B, N] that the queries stand for, drawn at random, and
+        what is `decoded` for them, as Step8 returns it.
+        """
         context = self.encode(images, padding_mask)
-        return {**self.predict(context["mem"][None]), **context}
+        outputs = {**self.predict(context["mem"][None]), **context}
+        if self.asked:
+            weights = inside_cells(context).flatten(1).float()
+            cells = torch.multinomial(weights, self.asked, replacement=True)
+            positions = context["mem_pos"].take_along_dim(cells[..., None], 1)
+            decoded = self.predict(self.decode({**context, "query_pos": positions}))
+            outputs |= {"cells": cells, "decoded": decoded}
+        return outputs
 
 
 def schedule(settings: Settings) -> Callable[[int], float]:
@@ -217,6 +254,8 @@ class Trainer:
         if self.accelerator.num_processes > 1 and self.accelerator.device.type == "cuda":
             # each process would normalise by its own share; PyTorch has this for GPUs only
             self.model.backbone = nn.SyncBatchNorm.convert_sync_batchnorm(self.model.backbone)
+        if state is None and settings.warm_decoder and settings.pretrain_steps:
+            self.model.query_pos.data.copy_(spread_positions(self.model))
         if state is None or state["stage"] == "pretrain":
             self.stage(self.pretrain_stage(), state)
             state = None
@@ -224,9 +263,9 @@ class Trainer:
         return self.model
 
     def pretrain_stage(self) -> Stage:
-        """The dense warm start of all but the decoder."""
+        """The dense warm start: of all but the decoder, or of all but the queries."""
         settings = self.settings
-        detector = DenseDetector(self.model)
+        detector = DenseDetector(self.model, settings.warm_decoder)
         optimizer = torch.optim.AdamW(
             detector.parameters(),
             settings.pretrain_lr,
@@ -383,14 +422,22 @@ class Trainer:
             save_detector(self.model, self.folder / BEST, data.classes, data.short_side, notes)
 
     def dense_loss(self, detector: nn.Module, images: Tensor, mask, targets) -> Tensor:
-        """DETR's loss of one layer, where each cell stands for a query and its pair is given."""
-        model, outputs = self.model, detector(images, mask)
-        everywhere = torch.ones_like(outputs["features"][:, 0], dtype=torch.bool)
-        inside = ~outputs["padding_mask"] if mask is not None else everywhere
-        pairs = dense_pairs(targets, inside.cpu())
-        count = outputs["bbox_pred"].new_tensor(sum(len(cell) for cell, _ in pairs))
+        """DETR's loss, summed over the layers that answer, where each cell's object is given."""
+        outputs = detector(images, mask)
+        owners = dense_owners(targets, inside_cells(outputs).cpu())
+        loss = self.owned_loss(outputs, owners, targets)
+        if "decoded" in outputs:
+            owners = owners.take_along_dim(outputs["cells"].cpu(), 1)
+            for layer in read_layers(outputs["decoded"], self.model.num_classes):
+                loss = loss + self.owned_loss(layer, owners, targets)
+        return loss
+
+    def owned_loss(self, layer: Mapping[str, Tensor], owners: Tensor, targets) -> Tensor:
+        """DETR's loss of one layer, where `owners` [B, K] says which object each prediction has."""
+        model, pairs = self.model, dense_pairs(owners)
+        count = layer["bbox_pred"].new_tensor(int((owners >= 0).sum()))
         num_boxes = mean_over_processes(count).clamp(min=1)
-        terms = model.layer_terms(outputs, pairs, targets, num_boxes)
+        terms = model.layer_terms(layer, pairs, targets, num_boxes)
         boxes = model.w_bbox * terms["bbox"] + model.w_giou * terms["giou"]
         return model.w_class * terms["class"] + boxes
 
