@@ -18,7 +18,6 @@ HEADINGS = (
     "Run it",
     "Check it",
     "Common mistakes",
-    "What it costs",
     "Key points",
 )
 SHAPE = "torch.Size([2, 100, {}])"

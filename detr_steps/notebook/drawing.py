@@ -20,6 +20,7 @@ from ..training.normalisation import to_picture
 
 BLUE, ORANGE, GREEN, VERMILLION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 PURPLE, SKY, YELLOW, GREY = "#CC79A7", "#56B4E9", "#F0E442", "#999999"
+DPI = 110  # of every picture
 
 
 def show(figure: Figure, alt: str, caption: bool = True) -> None:
@@ -28,7 +29,7 @@ def show(figure: Figure, alt: str, caption: bool = True) -> None:
     The caption is for JupyterLab, which does not pass alternative texts on to the browser.
     """
     png = BytesIO()
-    figure.savefig(png, format="png", dpi=80, facecolor="white")
+    figure.savefig(png, format="png", dpi=DPI, facecolor="white")
     plt.close(figure)
     data = {"image/png": png.getvalue(), "text/plain": f"[picture: {alt}]"}
     display(data, metadata={"image/png": {"alt": alt}}, raw=True)
@@ -60,6 +61,22 @@ def draw_map(
     values = values.detach().float()
     full = F.interpolate(values[None, None], size=size, mode="nearest")[0, 0]
     axes.imshow(full, cmap="magma", alpha=alpha, vmax=values.quantile(0.99).item())
+
+
+def draw_heat(axes: Axes, values: Tensor, title: str = "", label: str = "", **options) -> None:
+    """Draws a map or table [H', W'] as colours, dark for low and bright for high, with its scale.
+
+    Args:
+        axes: where.
+        values: the numbers.
+        title: above it.
+        label: what the numbers are, beside the scale.
+        **options: of `imshow`, such as `vmin` and `vmax`.
+    """
+    shown = axes.imshow(values.detach().float(), **{"cmap": "magma", **options})
+    axes.figure.colorbar(shown, ax=axes, label=label, fraction=0.046, pad=0.03)
+    axes.set_title(title, fontsize=10)
+    axes.set(xticks=[], yticks=[])
 
 
 def draw_cell(

@@ -51,6 +51,11 @@ def show_source(*objects: Callable) -> None:
 
 def show_changes(step: type[nn.Module]) -> None:
     """A table of a step's methods (new, overridden, inherited) and of the parameters it adds."""
+    display(Markdown(changes_table(step)))
+
+
+def changes_table(step: type[nn.Module]) -> str:
+    """The table of `show_changes`."""
     (parent,) = step.__bases__
     rows = [f"| `{step.__name__}({parent.__name__})` | |", "|---|---|"]
     for name, owner, before in methods(step):
@@ -65,7 +70,7 @@ def show_changes(step: type[nn.Module]) -> None:
         for part, (count, tensors) in names.items():
             of = "1 tensor" if tensors == 1 else f"{tensors} tensors"
             rows.append(f"| parameters of `{part}` | {sign}{count:,} in {of} |")
-    display(Markdown("\n".join(rows)))
+    return "\n".join(rows)
 
 
 def methods(step: type) -> Iterator[tuple[str, type, type | None]]:
@@ -145,7 +150,27 @@ QUIET = (nn.Dropout, nn.ReLU, nn.Identity)  # they change no shape
 
 
 def show_trace(step: type[nn.Module], images: Tensor) -> None:
-    """A table of what goes into and out of each module when a step gets `images` [B, 3, H, W].
+    """A table of what goes into and out of each module when a step gets `images` [B, 3, H, W]."""
+    display(Markdown(trace_table(step, images)))
+
+
+def trace_table(step: type[nn.Module], images: Tensor, new: bool = False) -> str:
+    """The table of `show_trace`; with `new` without the rows that the step before has as well."""
+    rows = trace_rows(step, images)
+    if new:
+        before = trace_rows(step.__bases__[0], images)
+        rows = {key: count for key, count in rows.items() if key not in before}
+    if not rows:
+        return "None: this step adds no module."
+    table = [f"| `{step.__name__}` on {list(images.shape)} | in | out |", "|---|---|---|"]
+    for (name, given, result), count in rows.items():
+        times = f" x {count}" if count > 1 else ""
+        table.append(f"| `{name}`{times} | {given} | {result} |")
+    return "\n".join(table)
+
+
+def trace_rows(step: type[nn.Module], images: Tensor) -> dict[tuple[str, str, str], int]:
+    """Name, input and output shapes of each module that a step runs, and how often.
 
     The step is run with default arguments on the "meta" device, which computes shapes alone. What
     repeats is one row; the inside of the backbone's stages is left out.
@@ -164,11 +189,7 @@ def show_trace(step: type[nn.Module], images: Tensor) -> None:
         if name and not deep and not isinstance(module, QUIET):
             module.register_forward_hook(partial(record, name), with_kwargs=True)
     model(images.detach().to("meta", torch.get_default_dtype()))
-    table = [f"| `{step.__name__}` on {list(images.shape)} | in | out |", "|---|---|---|"]
-    for (name, given, result), count in rows.items():
-        times = f" x {count}" if count > 1 else ""
-        table.append(f"| `{name}`{times} | {given} | {result} |")
-    display(Markdown("\n".join(table)))
+    return rows
 
 
 def has_shape(value: object) -> bool:
@@ -198,6 +219,11 @@ def count_cost(step: type[nn.Module]) -> tuple[int, int]:
 
 def show_cost(step: int) -> None:
     """A table of parameters and multiply-adds, of the steps up to this one and added by each."""
+    display(Markdown(f"One 640x640 image, default arguments:\n\n{cost_table(step)}"))
+
+
+def cost_table(step: int) -> str:
+    """The table of `show_cost`."""
     rows = [
         "| step | parameters | added | multiply-adds | added |",
         "|---|--:|--:|--:|--:|",
@@ -211,7 +237,26 @@ def show_cost(step: int) -> None:
             f"| {macs / 1e9:.2f} G | {(macs - before[1]) / 1e9:+.2f} G |"
         )
         before = parameters, macs
-    display(Markdown("One 640x640 image, default arguments:\n\n" + "\n".join(rows)))
+    return "\n".join(rows)
+
+
+def show_appendix(number: int, images: Tensor) -> None:
+    """Three folded tables: the methods of a step, what is new in its trace, and what it costs.
+
+    Args:
+        number: of the step.
+        images: what the trace is of, [B, 3, H, W].
+    """
+    step = STEPS[number]
+    tables = {
+        "Every method of the step, and where it comes from": changes_table(step),
+        "Shapes: the modules that this step adds, what goes in and what comes out": trace_table(
+            step, images, new=number > 0
+        ),
+        "Parameters and multiply-adds for one 640x640 image": cost_table(number),
+    }
+    for title, table in tables.items():
+        display(Markdown(f"<details><summary>{title}</summary>\n\n{table}\n\n</details>"))
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
+from jinja2 import DictLoader
 from nbclient import NotebookClient
 from nbconvert import HTMLExporter
 from nbconvert.filters.widgetsdatatypefilter import WIDGET_VIEW_MIMETYPE
@@ -19,6 +20,17 @@ from nbformat.v4 import new_markdown_cell, new_notebook
 
 PAGE_LINK = re.compile(r"\]\(([^):/]+)\.(?:ipynb|md)(#[^)]*)?\)")  # to another page of the series
 CONTRACT_LINE = re.compile(r"Step \d: |Output: class_logits=")
+
+FOLDING = """
+{%- extends 'lab/index.html.j2' -%}
+{% block input_group %}
+{%- if cell.metadata.get("jupyter", {}).get("source_hidden") -%}
+<details><summary>code</summary>{{ super() }}</details>
+{%- else -%}
+{{ super() }}
+{%- endif -%}
+{% endblock %}
+"""  # folds the code that JupyterLab hides
 
 STYLE = """
 .jp-RenderedMarkdown .highlight * { font-family: var(--jp-code-font-family) }
@@ -126,7 +138,9 @@ def to_html(notebook: NotebookNode) -> str:
             if png is not None:
                 alt = html.escape(output.metadata["image/png"]["alt"])
                 output.data["text/html"] = f'<img alt="{alt}" src="data:image/png;base64,{png}">'
-    body, _ = HTMLExporter().from_notebook_node(page)
+    exporter = HTMLExporter(extra_loaders=[DictLoader({"folding.html.j2": FOLDING})])
+    exporter.template_file = "folding.html.j2"
+    body, _ = exporter.from_notebook_node(page)
     return body.replace("</head>", f"<style>{STYLE}</style></head>", 1)
 
 
