@@ -207,9 +207,14 @@ def checkout_needed(folder: str) -> Iterator[None]:
         raise ValueError(f"{folder}/ not found: run this in a checkout of the project") from error
 
 
-def find_lessons(notebooks: list[Path] | None) -> list[Path]:
-    """The notebooks that are named, or all of the project whose folder this is run in."""
+def find_lessons(notebooks: list[Path] | None, beyond: bool = False) -> list[Path]:
+    """The notebooks that are named, or the nine of the project whose folder this is run in.
+
+    With `beyond`, those that go on from them as well.
+    """
     paths = notebooks or sorted(Path("notebooks").glob("Step*.ipynb"))
+    if beyond and not notebooks:
+        paths += sorted(Path("notebooks/beyond").glob("*.ipynb"))
     if not paths:
         raise ValueError("no notebooks found: run this in the project's folder, or name some")
     return paths
@@ -506,7 +511,7 @@ def run_command(
     """Execute the notebooks top to bottom, and write each as a page of HTML."""
     from .notebook.runner import run_notebooks  # needs the extra "notebooks"
 
-    run_notebooks(find_lessons(notebooks), out, save)
+    run_notebooks(find_lessons(notebooks, beyond=True), out, save)
 
 
 @app.command("overview")

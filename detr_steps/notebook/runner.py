@@ -18,7 +18,10 @@ from nbconvert.filters.widgetsdatatypefilter import WIDGET_VIEW_MIMETYPE
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell, new_notebook
 
-PAGE_LINK = re.compile(r"\]\(([^):/]+)\.(?:ipynb|md)(#[^)]*)?\)")  # to another page of the series
+PAGE_LINK = re.compile(  # to another page of the series
+    r"\]\(((?:\.\./|beyond/)?[^):/]+)\.(?:ipynb|md)(#[^)]*)?\)"
+)
+BEYOND = "beyond"  # folder of the notebooks that go on from the nine
 CONTRACT_LINE = re.compile(r"Step \d: |Output: class_logits=")
 
 FOLDING = """
@@ -55,10 +58,12 @@ def run_notebooks(paths: list[Path], out: Path, save: bool = False) -> None:
         for line in printed_lines(notebook):
             print(f"    {line}")
         page = to_html(nbformat.from_dict(notebook))
-        (out / f"{path.stem}.html").write_text(page, encoding="utf-8")
+        place = out / BEYOND if path.parent.name == BEYOND else out
+        place.mkdir(exist_ok=True)
+        (place / f"{path.stem}.html").write_text(page, encoding="utf-8")
         if save:
             nbformat.write(notebook, path)
-    for folder in {path.parent for path in paths}:
+    for folder in {path.parent for path in paths if path.parent.name != BEYOND}:
         write_texts(folder, out)
     seconds = time.perf_counter() - start
     print(f"{len(paths)} notebooks in {seconds:.0f} s; the pages are in {out}/")
