@@ -66,7 +66,7 @@ def test_a_notebook_that_is_not_there_is_refused(tmp_path):
     assert "none.ipynb" in refused("run", tmp_path / "none.ipynb", "--out", tmp_path)
 
 
-@pytest.mark.parametrize(("command", "size"), [("overview", (1300, 390)), ("gallery", (1200, 440))])
+@pytest.mark.parametrize(("command", "size"), [("overview", (1300, 635)), ("gallery", (1200, 440))])
 def test_pictures_are_drawn_into_files(command, size, tmp_path):
     accepted(command, tmp_path / "picture.png")
     with Image.open(tmp_path / "picture.png") as picture:
