@@ -73,7 +73,7 @@ FINE_TUNING = Settings(  # of official weights: DETR, section 4, but for steps a
     save_every=100,
 )
 PHOTOGRAPHS = Settings(
-    steps=5000, pretrain_steps=3000, warm_decoder=True, lr=1e-3, evaluate_every=1000
+    steps=3000, pretrain_steps=1500, warm_decoder=True, lr=1e-3, evaluate_every=1000
 )
 PRESETS = {"small": Settings(), "medium": PHOTOGRAPHS, "full": FINE_TUNING}
 
