@@ -54,9 +54,9 @@ def test_own_data_decides_model_queries_and_side(tmp_path):
     given = ["--images", tmp_path / "photos", "--annotations", file, "--out", tmp_path / "run"]
     most = max(survey(CocoScenes(tmp_path / "photos", file)).counts)
     printed = " ".join(accepted(*SHORT, *given).split())
-    assert f"medium model, 0.8 M parameters, {2 * most} queries; images of 320 pixels" in printed
+    assert f"medium model, 0.8 M parameters, {2 * most} queries; images of 256 pixels" in printed
     detector = load_detector(tmp_path / "run" / BEST)
-    assert detector.short_side == 320 and len(detector.model.queries) == 2 * most
+    assert detector.short_side == 256 and len(detector.model.queries) == 2 * most
     again = ["--model=small", "--side=96", "--out", tmp_path / "small"]
     printed = " ".join(accepted(*SHORT, *given[:4], *again).split())
     assert "small model, 0.4 M parameters" in printed and "images of 96 pixels" in printed
@@ -69,7 +69,7 @@ def test_a_model_beside_weights_to_start_from_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("size", "side"), [((640, 480), 320), ((200, 150), 160), ((4000, 3000), 320), ((40, 50), 128)]
+    ("size", "side"), [((640, 480), 256), ((200, 150), 160), ((4000, 3000), 256), ((40, 50), 128)]
 )
 def test_the_side_is_that_of_the_median_image_within_limits(size, side, tmp_path):
     def resize(data):
@@ -80,7 +80,7 @@ def test_the_side_is_that_of_the_median_image_within_limits(size, side, tmp_path
     for path in folder.glob("*.*"):
         if path.suffix in (".png", ".jpg"):
             Image.new("RGB", size).save(path)
-    assert survey(CocoScenes(folder, annotations)).side_for(320) == side
+    assert survey(CocoScenes(folder, annotations)).side_for(256) == side
 
 
 def test_gentle_changes_mirror_both_ways_and_keep_the_boxes_on_their_objects(tmp_path):

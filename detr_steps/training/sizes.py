@@ -13,7 +13,7 @@ from .small import BACKBONES, medium_detr, small_detr
 DEPTHS = {"resnet50": [3, 4, 6, 3], "resnet101": [3, 4, 23, 3]}
 CPU_KINDS = {backbone["widths"]: kind for kind, backbone in BACKBONES.items()}
 BLOCKS = {depths[2]: name for name, depths in DEPTHS.items()}  # of the third stage
-SIDES = {"small": SIDE, "medium": 320, "full": FULL_SIDE}  # the most pixels of the shorter side
+SIDES = {"small": SIDE, "medium": 256, "full": FULL_SIDE}  # the most pixels of the shorter side
 STEM_STRIDE = 4
 OFFICIAL_SIZES = {
     "num_classes": 91,
