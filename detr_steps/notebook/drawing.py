@@ -194,3 +194,22 @@ def draw_chain(axes: Axes, names: Sequence[str], lit: int) -> None:
             axes.annotate("", (i - 0.03, 0.4), (i - 0.17, 0.4), arrowprops={"arrowstyle": "->"})
     axes.set(xlim=(-0.08, len(names) - 0.12), ylim=(-0.08, 0.88))
     axes.axis("off")
+
+
+def draw_outlines(
+    axes: Axes, outlines: Tensor, colours: Sequence[str], cells: Sequence[int] | None = None
+) -> None:
+    """Draws the borders of objects' outlines, each in its colour, over an image or a map of it.
+
+    Args:
+        axes: where the image or the map is drawn.
+        outlines: which pixels belong to the outline of each object, bool [M, H, W].
+        colours: one for each object.
+        cells: rows and columns of the map (H', W'), None over the image itself.
+    """
+    height, width = outlines.shape[-2:]
+    rows, columns = cells or (height, width)
+    y = (torch.arange(height) + 0.5) * rows / height - 0.5
+    x = (torch.arange(width) + 0.5) * columns / width - 0.5
+    for outline, colour in zip(outlines, colours, strict=True):
+        axes.contour(x, y, outline.float(), levels=[0.5], colors=[colour], linewidths=1.2)
