@@ -101,17 +101,17 @@ def answers(step: int) -> tuple[str, str, str, str]:
         image = "yes" if step >= 5 else "no"
     if step in (2, 5):
         moved = image_moves_boxes(STEPS[step])
-        image = f"**{image}**: in the mirrored scene its boxes move by up to {moved:.2f}"
+        image = f"**{image}**: if the scene is mirrored, the boxes move by {moved:.2f} at most"
     if step >= 4:
         positions = instances = "yes"
     if step == 3:
-        positions = "**stored**, but nothing reads them yet"
+        positions = "**stored**, but not used yet"
     if step == 4:
         positions = f"**yes**: shuffled, they change the tokens by {positions_change_memory():.0%}"
         own, equal = attention_to_own_object()
         instances = (
-            f"**yes**: the cells of a triangle attend to {own:.0%} to their own, "
-            f"not {equal:.0%} as with equal weights"
+            f"**yes**: of the attention to the two triangles, {own:.0%} goes to a cell's own, "
+            f"where equal weights give {equal:.0%}"
         )
     if step == 7:
         one_box = "**asked for**: each object is given to one query"
