@@ -8,7 +8,7 @@ PYTEST = OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest --nbval -n 2 --dist 
 
 .PHONY: run test test-all test-units test-notebooks lab course train bench lint format update lock clean
 
-run: $(READY) ## execute the nine notebooks, write them as HTML under build/
+run: $(READY) ## execute all notebooks, write them as HTML under build/
 	$(BIN)/python -m detr_steps run
 
 test: $(READY) ## unit tests without the slow ones, and nbval on all notebooks

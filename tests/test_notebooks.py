@@ -12,6 +12,11 @@ from detr_steps.notebook.runner import printed_lines, read, to_html
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+BEYOND = sorted((ROOT / "notebooks" / "beyond").glob("*.ipynb"))
+EVERY = pytest.mark.parametrize("path", NOTEBOOKS + BEYOND, ids=lambda path: path.stem)
+EVERY_STEP = pytest.mark.parametrize("number", range(9))
+MOST_CELLS, MOST_CODE = 36, 120  # of a page before "Your turn"; lines of code that stand open
+WORDS = {"step": (700, 1300), "beyond": (700, 1500)}
 HEADINGS = (
     "Why",
     "The code",
@@ -19,6 +24,7 @@ HEADINGS = (
     "Check it",
     "Common mistakes",
     "Key points",
+    "Appendix",
 )
 SHAPE = "torch.Size([2, 100, {}])"
 PREDICTIONS = f"class_logits={SHAPE.format(81)}, bbox_pred={SHAPE.format(4)}"
@@ -40,6 +46,16 @@ def load(number):
     return read(NOTEBOOKS[number])
 
 
+def lesson_cells(notebook):
+    """The cells before the exercises."""
+    turn = [i for i, cell in enumerate(notebook.cells) if re.match("## Your turn", cell.source)]
+    return notebook.cells[: turn[0] if turn else None]
+
+
+def is_open(cell):
+    return not cell.metadata.get("jupyter", {}).get("source_hidden")
+
+
 def outputs(notebook):
     return [o for cell in notebook.cells if cell.cell_type == "code" for o in cell.outputs]
 
@@ -52,38 +68,68 @@ def text(notebook):
     return "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
 
 
-def test_there_are_nine():
+def test_there_are_nine_and_three_that_go_on_from_them():
     assert [path.name[:6] for path in NOTEBOOKS] == [f"Step{i}_" for i in range(9)]
+    names = ["Train_and_Detect", "What_Each_Part_Is_Worth", "Your_Own_Data"]
+    assert [path.stem for path in BEYOND] == names
 
 
-@pytest.mark.parametrize("number", range(9))
-def test_every_code_cell_was_executed_in_order_without_error(number):
-    notebook = load(number)
+@EVERY
+def test_every_code_cell_was_executed_in_order_without_error(path):
+    notebook = read(path)
     counts = [cell.execution_count for cell in notebook.cells if cell.cell_type == "code"]
     assert counts == list(range(1, len(counts) + 1))
     assert [o for o in outputs(notebook) if o.output_type == "error"] == []
     assert [o for o in outputs(notebook) if o.get("name") == "stderr"] == []
 
 
-@pytest.mark.parametrize("number", range(9))
-def test_every_cell_that_prints_has_an_output(number):
-    for cell in load(number).cells:
+@EVERY
+def test_every_cell_that_prints_has_an_output(path):
+    for cell in read(path).cells:
         if cell.cell_type == "code" and re.search(
-            r"^\s*(print|lesson\.show|drawing\.show)\(", cell.source, re.M
+            r"^\s*(print|lesson\.show|show_scoreboard|drawing\.show)\(", cell.source, re.M
         ):
             assert cell.outputs, cell.source
 
 
-@pytest.mark.parametrize("number", range(9))
+@EVERY
+def test_a_page_is_short(path):
+    notebook = read(path)
+    cells = lesson_cells(notebook)
+    words = [cell.source for cell in cells if cell.cell_type == "markdown"]
+    code = [cell.source for cell in cells if cell.cell_type == "code" and is_open(cell)]
+    least, most = WORDS["beyond" if path in BEYOND else "step"]
+    assert len(cells) <= MOST_CELLS
+    assert least <= len(re.findall(r"\b\w[\w'-]*\b", "\n".join(words))) <= most
+    assert sum(bool(line.strip()) for one in code for line in one.splitlines()) <= MOST_CODE
+
+
+@EVERY
+def test_no_definition_is_shown_twice(path):
+    shown = "\n".join(
+        o.data["text/markdown"] for o in outputs(read(path)) if "text/markdown" in o.get("data", {})
+    )
+    defined = re.findall(r"^\+?(?:class|def) (\w+)", shown, re.M)
+    assert sorted(set(defined)) == sorted(defined)
+
+
+def test_numbers_are_printed_rather_than_verdicts():
+    printed = "\n".join(
+        o.text for number in range(9) for o in outputs(load(number)) if o.output_type == "stream"
+    )
+    assert len(re.findall(r"\b(?:True|False)$", printed, re.M)) < 25
+
+
+@EVERY_STEP
 def test_the_contract_line_stands_in_the_output(number):
     assert printed_lines(load(number)) == LINES[number]
 
 
-@pytest.mark.parametrize("number", range(9))
-def test_every_picture_has_alt_text(number):
-    notebook = load(number)
+@EVERY
+def test_every_picture_has_alt_text(path):
+    notebook = read(path)
     pictures = [o for o in outputs(notebook) if "image/png" in o.get("data", {})]
-    assert len(pictures) >= 2
+    assert len(pictures) >= (1 if path in BEYOND else 2)
     for picture in pictures:
         alt = picture.metadata["image/png"]["alt"]
         assert len(alt) > 40
@@ -95,7 +141,7 @@ def test_every_picture_has_alt_text(number):
     assert "![](" not in text(notebook)
 
 
-@pytest.mark.parametrize("number", range(9))
+@EVERY_STEP
 def test_the_frame_of_a_lesson_is_there(number):
     words = text(load(number))
     for heading in HEADINGS:
@@ -109,15 +155,15 @@ def test_the_frame_of_a_lesson_is_there(number):
         assert f"**Next:** [Step {number + 1}" in words
 
 
-@pytest.mark.parametrize("number", range(9))
-def test_links_lead_somewhere(number):
-    for link in re.findall(r"\]\(([^)#]+)\)", text(load(number))):
-        assert link.startswith("https://") or (ROOT / "notebooks" / link).exists(), link
+@EVERY
+def test_links_lead_somewhere(path):
+    for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text(read(path))):
+        assert link.startswith("https://") or (path.parent / link).exists(), link
 
 
-@pytest.mark.parametrize("number", range(9))
-def test_nothing_of_the_package_is_redefined(number):
-    for cell in load(number).cells:
+@EVERY
+def test_nothing_of_the_package_is_redefined(path):
+    for cell in read(path).cells:
         if cell.cell_type == "code":
             defined = {
                 node.name
@@ -127,25 +173,24 @@ def test_nothing_of_the_package_is_redefined(number):
             assert not defined & set(detr_steps.__all__)
 
 
-@pytest.mark.parametrize("number", range(9))
-def test_the_shown_source_is_that_of_the_package(number):
+@EVERY
+def test_the_shown_source_is_that_of_the_package(path):
     folder = Path(detr_steps.__file__).parent
     files = [flat(path.read_text(encoding="utf-8")) for path in folder.rglob("*.py")]
     shown = [
-        o.data["text/markdown"]
-        for o in outputs(load(number))
-        if "text/markdown" in o.get("data", {})
+        o.data["text/markdown"] for o in outputs(read(path)) if "text/markdown" in o.get("data", {})
     ]
     code = [block for part in shown for block in re.findall(r"```python\n(.*?)\n```", part, re.S)]
-    assert any(f"class Step{number}(" in block for block in code)
+    if path in NOTEBOOKS:
+        assert any(f"class {path.name[:5]}(" in block for block in code)
     for block in code:
         for definition in re.split(r"\n\n+(?=class |def |@)", block):
             assert any(flat(definition) in file for file in files), definition
 
 
-@pytest.mark.parametrize("number", range(9))
-def test_no_path_of_a_machine_is_stored(number):
-    stored = NOTEBOOKS[number].read_text(encoding="utf-8")
+@EVERY
+def test_no_path_of_a_machine_is_stored(path):
+    stored = path.read_text(encoding="utf-8")
     assert str(ROOT) not in stored and str(Path.home()) + "/" not in stored
     metadata = json.loads(stored)["metadata"]
     assert metadata["kernelspec"]["name"] == "python3"
