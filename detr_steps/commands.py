@@ -287,9 +287,7 @@ def train(
     """Train a DETR; stop it any time, the same command goes on. For several GPUs or machines put
     `accelerate launch -m` in the place of `python -m`."""
     options, begin = locals(), time.perf_counter()
-    accelerator = Accelerator(
-        cpu=cpu, mixed_precision=precision.value, log_with="tensorboard", project_dir=out
-    )
+    accelerator = chosen_accelerator(cpu, precision, out)
     source = load_detector(start) if start else None
     options["kind"] = kind = chosen_kind(options, source)
     settings, (data, choose) = chosen_settings(options, kind), chosen_data(options, source)
@@ -298,6 +296,12 @@ def train(
     trainer = run_training(network, data, choose, settings, out, accelerator, start, workers)
     print_history(trainer, out, begin)
     print_symptoms(report_run(trainer, out), out / PAGE)
+
+
+def chosen_accelerator(cpu: bool, precision: Precision, out: Path) -> Accelerator:
+    """Where `train` computes; it logs into the run's folder."""
+    mixed = precision.value
+    return Accelerator(cpu=cpu, mixed_precision=mixed, log_with="tensorboard", project_dir=out)
 
 
 def print_symptoms(found: list[Symptom], page: Path) -> None:

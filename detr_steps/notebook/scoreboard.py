@@ -29,9 +29,10 @@ WITHOUT = {  # what DETR loses in AP without the step's part: the paper's number
 }
 SOURCES = (
     "The numbers are measured with the trained weights of this package, on the scene of the "
-    "series, in a model that ends after the step. Last column: how much AP is lost without the "
-    "part, in the paper (section 4.2) and in our own small runs; step 5: one decoder layer in the "
-    "place of all, step 8: without L1."
+    "series, in a model that ends after the step. Last column: the change in AP without the part, "
+    "in the paper (section 4.2) and in our own small runs. Step 5: the paper compares the first of "
+    "six decoder layers with the last, we a model of one layer with one of three. Step 8: without "
+    "L1."
 )
 
 
@@ -135,7 +136,7 @@ def show_scoreboard(step: int, filled: bool = False) -> None:
         step: the step of the notebook.
         filled: whether its own row is filled in; a notebook opens with "?" and closes with answers.
     """
-    columns = ("after step", *QUESTIONS, "AP lost without it: paper / here")
+    columns = ("after step", *QUESTIONS, "change in AP without it: paper / here")
     rows = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
     for i in range(step + 1):
         name = f"{i} {IDEAS[i]}".replace("\n", " ")

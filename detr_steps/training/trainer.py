@@ -254,9 +254,9 @@ class Trainer:
         if self.accelerator.num_processes > 1 and self.accelerator.device.type == "cuda":
             # each process would normalise by its own share; PyTorch has this for GPUs only
             self.model.backbone = nn.SyncBatchNorm.convert_sync_batchnorm(self.model.backbone)
-        if state is None and settings.warm_decoder and settings.pretrain_steps:
-            self.model.query_pos.data.copy_(spread_positions(self.model))
         if state is None or state["stage"] == "pretrain":
+            if settings.warm_decoder and settings.pretrain_steps:  # no part of what is saved there
+                self.model.query_pos.data.copy_(spread_positions(self.model))
             self.stage(self.pretrain_stage(), state)
             state = None
         self.stage(self.train_stage(), state)
@@ -298,6 +298,7 @@ class Trainer:
     def stage(self, stage: Stage, state: dict | None) -> None:
         """One stage: its steps, from the state of its last checkpoint if there is one."""
         start = 0 if state is None else self.restore(stage, state)
+        self.model.zero_grad()  # the warm start leaves some on the queries, which it does not train
         wrapped, stage.optimizer = self.accelerator.prepare(stage.module, stage.optimizer)
         sampler = self.make_sampler(stage.name, start, stage.steps)
         items = SeededItems(self.dataset, sampler.seed)
