@@ -121,9 +121,12 @@ def test_a_run_does_not_go_on_with_other_data(tmp_path):
     assert (tmp_path / "run" / CHECKPOINT).read_bytes() == before
 
 
-def test_a_run_on_own_data_reaches_the_same_bits_when_it_is_stopped(tmp_path):
+@pytest.mark.parametrize("warm_decoder", [False, True])
+def test_a_run_on_own_data_reaches_the_same_bits_when_it_is_stopped(warm_decoder, tmp_path):
     data = CocoScenes(*make(tmp_path), side=64, transforms=detr_transforms)
-    settings = Settings(steps=5, pretrain_steps=3, batch_size=2, warmup=1)
+    settings = Settings(
+        steps=5, pretrain_steps=3, batch_size=2, warmup=1, warm_decoder=warm_decoder
+    )
 
     def run(folder, stops=()):
         torch.manual_seed(0)

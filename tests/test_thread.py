@@ -2,6 +2,7 @@
 
 import re
 
+import matplotlib.pyplot as plt
 import pytest
 import torch
 
@@ -9,6 +10,7 @@ from detr_steps import Step2, Step5, box_cxcywh_to_xyxy, box_iou
 from detr_steps.inference import detections
 from detr_steps.notebook import scoreboard
 from detr_steps.notebook.attention import alone, recorded_attention
+from detr_steps.notebook.drawing import draw_outlines, panels
 from detr_steps.notebook.scene import COLOURS, NAMES, load_scene, scene_outlines
 from detr_steps.training.detectors import load_detector
 from detr_steps.training.scenes import CLASSES
@@ -76,6 +78,18 @@ def test_each_answer_is_told_in_full_where_it_is_new():
     assert "0.00" in told[2] and re.search(r"yes\*\*: .* 0\.\d\d", told[5])
     assert re.search(r"by \d\d%", told[4]) and "3 boxes for 3 objects" in told[8]
     assert scoreboard.lost_without(4).startswith("-3.9 / -8.")
+
+
+def test_outlines_are_drawn_around_the_objects():
+    figure, (axes,) = panels(1)
+    draw_outlines(axes, scene_outlines(), COLOURS)
+    corners = 128 * box_cxcywh_to_xyxy(load_scene()[1]["boxes"])
+    assert len(axes.collections) == 3
+    for drawn, box in zip(axes.collections, corners.tolist(), strict=True):
+        points = torch.from_numpy(drawn.get_paths()[0].vertices)
+        extent = [*points.amin(0).tolist(), *points.amax(0).tolist()]
+        assert extent == pytest.approx(box, abs=2)
+    plt.close(figure)
 
 
 def test_alone_each_query_attends_to_itself_inside_of_the_block():
