@@ -289,9 +289,9 @@ def train(
     options, begin = locals(), time.perf_counter()
     accelerator = chosen_accelerator(cpu, precision, out)
     source = load_detector(start) if start else None
-    options["kind"] = kind = chosen_kind(options, source)
-    settings, (data, choose) = chosen_settings(options, kind), chosen_data(options, source)
-    queries = chosen_queries(options, data, choose, accelerator)
+    kind, side = chosen_kind(options, source), side or getattr(source, "short_side", None)
+    settings, (data, choose) = chosen_settings(options, kind), chosen_data(options, kind, side)
+    queries = chosen_queries(queries, side, data, choose, accelerator)
     network = chosen_model(source, kind, data, queries, seed)
     trainer = run_training(network, data, choose, settings, out, accelerator, start, workers)
     print_history(trainer, out, begin)
@@ -313,13 +313,10 @@ def print_symptoms(found: list[Symptom], page: Path) -> None:
     console.print(f"page: {page}", highlight=False, soft_wrap=True)
 
 
-def chosen_data(options: dict[str, Any], start: Detector | None) -> tuple[Dataset, Dataset]:
-    """The data of `train`; its images have the side that is wanted, or that of `start`, if any."""
-    names = signature(training_data).parameters
-    data, choose = training_data(**{name: options[name] for name in names})
-    if start is not None:
-        options["side"] = options["side"] or start.short_side
-    return data, choose
+def chosen_data(options: Mapping[str, Any], kind: str, side: int | None) -> tuple[Dataset, Dataset]:
+    """The data of `train`, for a kind of model, with images of a side if one is wanted."""
+    given = {**options, "kind": kind, "side": side}
+    return training_data(**{name: given[name] for name in signature(training_data).parameters})
 
 
 def chosen_model(
@@ -336,13 +333,16 @@ def chosen_model(
 
 
 def chosen_queries(
-    options: Mapping[str, Any], data: Dataset, choose: Dataset, accelerator: Accelerator
+    queries: int | None,
+    side: int | None,
+    data: Dataset,
+    choose: Dataset,
+    accelerator: Accelerator,
 ) -> int:
     """The number of queries: as wanted, or as data of one's own asks for, which is looked at.
 
-    Such data is given its side, too.
+    Where no side is wanted, such data is given the one that it asks for, too.
     """
-    side, queries = options["side"], options["queries"]
     if not isinstance(data, CocoScenes):
         return queries or FEWEST_QUERIES
     if accelerator.is_main_process:
@@ -362,7 +362,7 @@ def data(
     out: Annotated[Path, typer.Option(help="PNG file to write")] = Path("runs/data.png"),
 ) -> None:
     """Look at a data set of your own: what is in it, what would be left out, what is wrong."""
-    scenes = CocoScenes(images, annotations, SIDES["medium"])
+    scenes = CocoScenes(images, annotations, side or SIDES["medium"])
     side, queries = survey_data(scenes, scenes, side, None)
     scenes.set_side(side)
     draw_data(scenes, out)

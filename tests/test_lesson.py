@@ -22,24 +22,21 @@ def shown(monkeypatch):
     return pages
 
 
-def test_methods_are_new_overridden_or_inherited(shown):
-    lesson.show_changes(Step4)
-    assert "| `encode` | **overrides** that of `Step3` |" in shown[0]
-    assert "| `decode` | inherited from `Step2` |" in shown[0]
-    assert "| `predict` | inherited from `Step2` |" in shown[0]
-    lesson.show_changes(Step8)
-    assert "| `compute_loss` | **new** |" in shown[1]
+def test_methods_are_new_overridden_or_inherited():
+    table = lesson.changes_table(Step4)
+    assert "| `encode` | **overrides** that of `Step3` |" in table
+    assert "| `decode` | inherited from `Step2` |" in table
+    assert "| `predict` | inherited from `Step2` |" in table
+    assert "| `compute_loss` | **new** |" in lesson.changes_table(Step8)
 
 
-def test_parameters_are_counted(shown):
-    lesson.show_changes(Step4)
+def test_parameters_are_counted():
     with torch.device("meta"):
         added = sum(p.numel() for p in Step4().encoder.parameters())
-    assert f"| parameters of `encoder` | +{added:,} in 72 tensors |" in shown[0]
-    lesson.show_changes(Step1)
-    assert "| parameters of `fpn` | -2,229,760 in 12 tensors |" in shown[1]
-    lesson.show_changes(Step0)
-    assert "parameters" not in shown[2]
+    line = f"| parameters of `encoder` | +{added:,} in 72 tensors |"
+    assert line in lesson.changes_table(Step4)
+    assert "| parameters of `fpn` | -2,229,760 in 12 tensors |" in lesson.changes_table(Step1)
+    assert "parameters" not in lesson.changes_table(Step0)
 
 
 def test_the_difference_shows_lines_of_the_source(shown):
@@ -52,20 +49,20 @@ def test_the_difference_shows_lines_of_the_source(shown):
     assert re.search(r"\+\+\+ Step2.predict: new, 5 lines", shown[0])
 
 
-def test_the_trace_holds_the_shapes_of_a_real_run(shown):
+def test_the_trace_holds_the_shapes_of_a_real_run():
     images = torch.rand(1, 3, 65, 97)
-    lesson.show_trace(Step4, images)
+    table = lesson.trace_table(Step4, images)
     for row in (
         "| `Step4` on [1, 3, 65, 97] | in | out |",
         "| `fpn.lateral.p5` | [1, 2048, 3, 4] | [1, 256, 3, 4] |",
         "| `encoder.*.linear1` x 6 | [1, 12, 256] | [1, 12, 2048] |",
         "| `class_head` | [1, 100, 256] | [1, 100, 81] |",
     ):
-        assert row in shown[0]
+        assert row in table
     with torch.no_grad():
         out = Step4(backbone=small_resnet(), enc_layers=1).eval()(images)
-    assert f"| [1, 12, 256], [1, 12, 256] | {list(out['mem'].shape)} |" in shown[0]
-    assert "layer1.0" not in shown[0] and "ReLU" not in shown[0]
+    assert f"| [1, 12, 256], [1, 12, 256] | {list(out['mem'].shape)} |" in table
+    assert "layer1.0" not in table and "ReLU" not in table
 
 
 def test_the_glossary_is_in_order_and_every_term_is_met_in_a_step():

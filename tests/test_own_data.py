@@ -332,6 +332,21 @@ def test_class_names_may_hold_brackets(tmp_path):
     assert "screw [/m8]" in printed and "cup [red]" in printed
 
 
+def test_a_picture_is_judged_at_the_side_that_is_wanted(tmp_path):
+    def lengthen(data):
+        data["images"][0] |= {"width": 600, "height": 60}
+
+    folder, annotations = make(tmp_path, lengthen)
+    name = json.loads(annotations.read_text())["images"][0]["file_name"]
+    Image.new("RGB", (600, 60)).save(folder / name)
+    out = ["--out", tmp_path / "seen.png"]
+    assert "less long and narrow" in refused("data", folder, annotations, "--side=64", *out)
+    accepted("data", folder, annotations, "--side=192", *out)
+    train = ["train", "--cpu", *options(folder, annotations), "--out", tmp_path / "run"]
+    assert "less long and narrow" in refused(*train, "--side=64")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_run_that_is_refused_leaves_everything_as_it_was(tmp_path):
     for name in ("one", "other"):
         (tmp_path / name).mkdir()

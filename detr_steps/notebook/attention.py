@@ -1,7 +1,7 @@
 """Attention looked at and taken out: weights recorded and measured, modules silenced."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import torch
 import torch.nn.functional as F
@@ -24,12 +24,10 @@ def recorded_attention(
         asked = {"need_weights": True, "average_attn_weights": average}
         weights.append(module.forward(*args, **{**kwargs, **asked})[1].detach())
 
-    hooks = [module.register_forward_hook(record, with_kwargs=True) for module in modules]
-    try:
+    with ExitStack() as hooks:
+        for module in modules:
+            hooks.enter_context(module.register_forward_hook(record, with_kwargs=True))
         yield weights
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 @contextmanager
@@ -41,12 +39,10 @@ def silenced(*modules: nn.Module) -> Iterator[None]:
             return torch.zeros_like(output[0]), *output[1:]
         return torch.zeros_like(output)
 
-    hooks = [module.register_forward_hook(zeros) for module in modules]
-    try:
+    with ExitStack() as hooks:
+        for module in modules:
+            hooks.enter_context(module.register_forward_hook(zeros))
         yield
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 @contextmanager
@@ -57,12 +53,10 @@ def alone(*modules: nn.MultiheadAttention) -> Iterator[None]:
         others = ~torch.eye(args[0].shape[1], dtype=torch.bool, device=args[0].device)
         return args, {**kwargs, "attn_mask": others}
 
-    hooks = [module.register_forward_pre_hook(mask, with_kwargs=True) for module in modules]
-    try:
+    with ExitStack() as hooks:
+        for module in modules:
+            hooks.enter_context(module.register_forward_pre_hook(mask, with_kwargs=True))
         yield
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def cells_of(outlines: Tensor, cell: int) -> Tensor:

@@ -31,15 +31,15 @@ IDEAS = (
     "matching",
     "set loss",
 )
+NAMES = [idea.replace("\n", " ") for idea in IDEAS]
 
 
 def show_map(step: int) -> None:
     """Draws the nine steps with this one lit."""
     figure, axes = plt.subplots(figsize=(11, 1.15), layout="constrained")
     draw_chain(axes, IDEAS, step)
-    names = [idea.replace("\n", " ") for idea in IDEAS]
-    chain = ", ".join(f"{i} {name}" for i, name in enumerate(names))
-    show(figure, f"The nine steps: {chain}. You are at step {step}, {names[step]}.", caption=False)
+    chain = ", ".join(f"{i} {name}" for i, name in enumerate(NAMES))
+    show(figure, f"The nine steps: {chain}. You are at step {step}, {NAMES[step]}.", caption=False)
 
 
 def show_source(*objects: Callable) -> None:
@@ -49,13 +49,8 @@ def show_source(*objects: Callable) -> None:
     display(Markdown(f"From `detr_steps/{file}`:\n\n```python\n{code}\n```"))
 
 
-def show_changes(step: type[nn.Module]) -> None:
-    """A table of a step's methods (new, overridden, inherited) and of the parameters it adds."""
-    display(Markdown(changes_table(step)))
-
-
 def changes_table(step: type[nn.Module]) -> str:
-    """The table of `show_changes`."""
+    """A table of a step's methods (new, overridden, inherited) and of the parameters it adds."""
     (parent,) = step.__bases__
     rows = [f"| `{step.__name__}({parent.__name__})` | |", "|---|---|"]
     for name, owner, before in methods(step):
@@ -149,13 +144,11 @@ def source_lines(cls: type, name: str) -> list[str]:
 QUIET = (nn.Dropout, nn.ReLU, nn.Identity)  # they change no shape
 
 
-def show_trace(step: type[nn.Module], images: Tensor) -> None:
-    """A table of what goes into and out of each module when a step gets `images` [B, 3, H, W]."""
-    display(Markdown(trace_table(step, images)))
-
-
 def trace_table(step: type[nn.Module], images: Tensor, new: bool = False) -> str:
-    """The table of `show_trace`; with `new` without the rows that the step before has as well."""
+    """A table of what goes into and out of each module when a step gets `images` [B, 3, H, W].
+
+    With `new` without the rows that the step before has as well.
+    """
     rows = trace_rows(step, images)
     if new:
         before = trace_rows(step.__bases__[0], images)
@@ -217,13 +210,11 @@ def count_cost(step: type[nn.Module]) -> tuple[int, int]:
     return sum(p.numel() for p in model.parameters()), counter.get_total_flops() // 2
 
 
-def show_cost(step: int) -> None:
-    """A table of parameters and multiply-adds, of the steps up to this one and added by each."""
-    display(Markdown(f"One 640x640 image, default arguments:\n\n{cost_table(step)}"))
-
-
 def cost_table(step: int) -> str:
-    """The table of `show_cost`."""
+    """A table of parameters and multiply-adds, of the steps up to this one and added by each.
+
+    For one 640x640 image, with default arguments.
+    """
     rows = [
         "| step | parameters | added | multiply-adds | added |",
         "|---|--:|--:|--:|--:|",
@@ -231,9 +222,9 @@ def cost_table(step: int) -> str:
     before = (0, 0)
     for i, cls in enumerate(STEPS[: step + 1]):
         parameters, macs = count_cost(cls)
-        name = f"**{i} {IDEAS[i]}**" if i == step else f"{i} {IDEAS[i]}"
+        name = f"**{i} {NAMES[i]}**" if i == step else f"{i} {NAMES[i]}"
         rows.append(
-            f"| {name.replace(chr(10), ' ')} | {parameters:,} | {parameters - before[0]:+,} "
+            f"| {name} | {parameters:,} | {parameters - before[0]:+,} "
             f"| {macs / 1e9:.2f} G | {(macs - before[1]) / 1e9:+.2f} G |"
         )
         before = parameters, macs

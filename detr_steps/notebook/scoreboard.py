@@ -15,8 +15,8 @@ from ..step2_queries_and_heads import Step2
 from ..step8_set_loss import Step8
 from ..training.detectors import load_detector
 from .attention import cells_of, own_shares, owners_of, recorded_attention
-from .lesson import IDEAS, STEPS
-from .results import read_ablations, summarize
+from .lesson import NAMES, STEPS
+from .results import Summary, read_ablations, summarize
 from .scene import load_scene, scene_outlines
 
 QUESTIONS = ("sees the image?", "tells positions?", "tells instances?", "one box an object?")
@@ -65,11 +65,8 @@ def positions_change_memory() -> float:
     def shuffle(module: torch.nn.Module, args: tuple, positions: Tensor) -> Tensor:
         return positions.flatten(2)[..., order].view_as(positions)
 
-    hook = model.position_embedding.register_forward_hook(shuffle)
-    try:
+    with model.position_embedding.register_forward_hook(shuffle):
         return float((model.encode(image)["mem"] - plain).norm() / plain.norm())
-    finally:
-        hook.remove()
 
 
 @torch.no_grad()
@@ -121,12 +118,18 @@ def answers(step: int) -> tuple[str, str, str, str]:
     return image, positions, instances, one_box
 
 
+@cache
+def ablations() -> dict[str, Summary]:
+    """Our own runs, by variant."""
+    return summarize(read_ablations())
+
+
 def lost_without(step: int) -> str:
     """The AP that is lost without a step's part: the paper's, and ours."""
     if step not in WITHOUT:
         return ""
     paper, variant = WITHOUT[step]
-    return f"{paper} / {summarize(read_ablations())[variant].difference:.1f}"
+    return f"{paper} / {ablations()[variant].difference:.1f}"
 
 
 def show_scoreboard(step: int, filled: bool = False) -> None:
@@ -139,7 +142,7 @@ def show_scoreboard(step: int, filled: bool = False) -> None:
     columns = ("after step", *QUESTIONS, "change in AP without it: paper / here")
     rows = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
     for i in range(step + 1):
-        name = f"{i} {IDEAS[i]}".replace("\n", " ")
+        name = f"{i} {NAMES[i]}"
         known = i < step or filled
         cells = (*answers(i), lost_without(i)) if known else ("?",) * (len(columns) - 1)
         rows.append("| " + " | ".join((f"**{name}**" if i == step else name, *cells)) + " |")

@@ -51,10 +51,14 @@ class RandomSizeCrop(v2.Transform):
         return int(torch.randint(low, high + 1, ()))
 
 
+def finished(*changes: v2.Transform) -> v2.Transform:
+    """Changes of a picture and its boxes, and what makes a model's input of them."""
+    return v2.Compose([*changes, v2.ClampBoundingBoxes(), *to_input()])
+
+
 def plain_transforms(side: int) -> v2.Transform:
     """For evaluation: resizes, so that the shorter side has so many pixels."""
-    resize = v2.Resize(side, max_size=longest_for(side))
-    return v2.Compose([resize, v2.ClampBoundingBoxes(), *to_input()])
+    return finished(v2.Resize(side, max_size=longest_for(side)))
 
 
 def detr_transforms(side: int) -> v2.Transform:
@@ -63,13 +67,14 @@ def detr_transforms(side: int) -> v2.Transform:
     Mirrors, resizes, and crops every other image before it resizes it.
     """
     scale = side / max(TRAIN_SIDES)
-    sides = [round(one * scale) for one in TRAIN_SIDES]
-    resize = v2.RandomShortestSize(sides, max_size=longest_for(side))
-    before, least, most = [round(one * scale) for one in (400, 500, 600)], 384 * scale, 600 * scale
-    crop = RandomSizeCrop(round(least), round(most))
-    cut = v2.Compose([v2.RandomShortestSize(before), crop, resize])
-    finish = [v2.ClampBoundingBoxes(), *to_input()]
-    return v2.Compose([v2.RandomHorizontalFlip(), v2.RandomChoice([resize, cut]), *finish])
+
+    def scaled(*lengths: int) -> list[int]:
+        return [round(length * scale) for length in lengths]
+
+    resize = v2.RandomShortestSize(scaled(*TRAIN_SIDES), max_size=longest_for(side))
+    crop = RandomSizeCrop(*scaled(384, 600))
+    cut = v2.Compose([v2.RandomShortestSize(scaled(400, 500, 600)), crop, resize])
+    return finished(v2.RandomHorizontalFlip(), v2.RandomChoice([resize, cut]))
 
 
 def gentle_transforms(side: int) -> v2.Transform:
@@ -77,7 +82,7 @@ def gentle_transforms(side: int) -> v2.Transform:
     sides = [round(part * side) for part in GENTLE_PARTS]
     flips = [v2.RandomHorizontalFlip(), v2.RandomVerticalFlip()]
     resize = v2.RandomShortestSize(sides, max_size=longest_for(side))
-    return v2.Compose([*flips, resize, v2.ClampBoundingBoxes(), *to_input()])
+    return finished(*flips, resize)
 
 
 def compare_classes(known: Sequence[str], found: Sequence[str]) -> list[str]:

@@ -75,11 +75,8 @@ def find_out(
         both = (outputs[key].float().cpu() for key in ("class_logits", "bbox_pred"))
         predictions.extend(zip(*both, strict=True))
 
-    hook = model.register_forward_hook(keep)
-    try:
+    with model.register_forward_hook(keep):
         found, wanted = collect(model, data, accelerator)
-    finally:
-        hook.remove()
     predictions = gather_in_order(predictions, accelerator)
     logits, boxes = (torch.stack(parts) for parts in zip(*predictions, strict=True))
     sure = logits.softmax(-1)[..., :-1].amax(-1) > SURE  # [images, N]

@@ -42,6 +42,7 @@ def training_data(
     choose_images: Path | None,
     choose_annotations: Path | None,
     kind: str,
+    side: int | None,
     scenes: int,
     choose_scenes: int,
     seed: int,
@@ -53,7 +54,8 @@ def training_data(
         annotations: its JSON file.
         choose_images: images to choose on; by default some of the same ones.
         choose_annotations: their JSON file.
-        kind: of the model, which decides the augmentation and the images' usual side.
+        kind: of the model, which decides the augmentation.
+        side: shorter side of the images in pixels, or None for the most of this kind.
         scenes: number of training scenes.
         choose_scenes: scenes to choose on, or images of the training data.
         seed: of the scenes.
@@ -61,6 +63,25 @@ def training_data(
     Raises:
         ValueError: a part of a data set is given without the other.
     """
+    check_parts(images, annotations, choose_images, choose_annotations)
+    if images is None:
+        return Scenes(scenes, seed=seed), Scenes(choose_scenes, "choose", seed=seed)
+    transforms = detr_transforms if kind == "full" else gentle_transforms
+    data = CocoScenes(images, annotations, side or SIDES[kind], transforms)
+    choose_images, choose_annotations = choose_images or images, choose_annotations or annotations
+    if (choose_images, choose_annotations) == (images, annotations):
+        return data, data.plain(choose_scenes)
+    side = data.short_side
+    return data, CocoScenes(choose_images, choose_annotations, side, classes=data.classes)
+
+
+def check_parts(
+    images: Path | None,
+    annotations: Path | None,
+    choose_images: Path | None,
+    choose_annotations: Path | None,
+) -> None:
+    """Refuses a part of a data set that is given without the other."""
     pairs = {"images": images, "annotations": annotations}
     if choose_images is not None or images is None:
         pairs |= {"choose_images": choose_images, "choose_annotations": choose_annotations}
@@ -68,14 +89,6 @@ def training_data(
     if 0 < len(missing) < len(pairs):
         given = ", ".join(name for name in pairs if name not in missing)
         raise ValueError(f"{missing[0]}: expected beside {given}, found nothing")
-    if images is None:
-        return Scenes(scenes, seed=seed), Scenes(choose_scenes, "choose", seed=seed)
-    side, transforms = SIDES[kind], detr_transforms if kind == "full" else gentle_transforms
-    data = CocoScenes(images, annotations, side, transforms)
-    choose_images, choose_annotations = choose_images or images, choose_annotations or annotations
-    if (choose_images, choose_annotations) == (images, annotations):
-        return data, data.plain(choose_scenes)
-    return data, CocoScenes(choose_images, choose_annotations, side, classes=data.classes)
 
 
 def survey_data(

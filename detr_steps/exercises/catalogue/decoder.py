@@ -314,11 +314,8 @@ def built_once(build) -> dict[str, bool]:
         if isinstance(module, nn.MultiheadAttention):
             built.add(module)
 
-    hook = register_module_module_registration_hook(note)
-    try:
+    with register_module_module_registration_hook(note):
         model = build()
-    finally:
-        hook.remove()
     kept = [module for module in model.modules() if isinstance(module, nn.MultiheadAttention)]
     return {BUILT_ONCE: len(built) <= len(kept)}
 
