@@ -592,13 +592,16 @@ def ablations_command(
     pretrain_steps: StudyPretrainSteps = 800,
     scenes: TrainScenes = 8000,
     jobs: Annotated[int, typer.Option(help="seeds at a time; they share the processors")] = 1,
+    only: Annotated[
+        list[str] | None, typer.Option(help="a variant beside DETR, else all of them")
+    ] = None,
 ) -> None:
     """Measure what each part of DETR is worth: train without it, from every seed."""
     with checkout_needed("experiments"):
         from experiments.ablations import Study, run_ablations
     from .notebook.results import ABLATIONS  # needs the extra "notebooks"
 
-    run_ablations(out or ABLATIONS, seeds, Study(steps, pretrain_steps, scenes), jobs)
+    run_ablations(out or ABLATIONS, seeds, Study(steps, pretrain_steps, scenes), jobs, only)
 
 
 @app.command("film")

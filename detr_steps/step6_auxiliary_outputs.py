@@ -24,6 +24,6 @@ class Step6(Step5):
 
     def predict(self, hidden: Tensor) -> dict[str, Tensor | list[dict[str, Tensor]]]:
         """Hidden states [L, B, N, D] -> the last layer's predictions, and L-1 `aux_outputs`."""
-        predict = super().predict
+        predict = super().predict  # before Python 3.12 a comprehension has no super() of its own
         *aux_outputs, last = [predict(state) for state in hidden]  # each state is [B, N, D]
         return {**last, "aux_outputs": aux_outputs}

@@ -18,6 +18,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from detr_steps import Step8, box_cxcywh_to_xyxy, box_iou
+from detr_steps.inputs import mismatch
 from detr_steps.notebook.attention import silenced
 from detr_steps.notebook.results import COLUMNS, MEASURES, read_ablations, report
 from detr_steps.training.evaluation import collect, count_duplicates, scores
@@ -174,18 +175,26 @@ def measure(model: Step8, choose: Scenes, accelerator: Accelerator) -> dict[str,
     return {name: result[name] for name in MEASURES}
 
 
-def run_ablations(out: Path, seeds: int, study: Study, jobs: int = 1) -> None:
-    """Trains every variant from every seed, writes a row for each run, and prints the tables.
+def run_ablations(
+    out: Path, seeds: int, study: Study, jobs: int = 1, only: Sequence[str] | None = None
+) -> None:
+    """Trains variants from every seed, writes a row for each run, and prints the tables.
 
     Args:
         out: CSV file; runs that it holds are left out.
         seeds: runs of each variant.
         study: see `Study`.
         jobs: seeds at a time; they share the processors.
+        only: names of variants, all by default; DETR itself is always trained.
 
     Raises:
-        ValueError: the file holds rows of another study.
+        ValueError: a variant is unknown, or the file holds rows of another study.
     """
+    if unknown := set(only or ()) - set(VARIANTS):
+        raise mismatch(
+            ValueError, "only", f"some of {', '.join(VARIANTS)}", ", ".join(sorted(unknown))
+        )
+    wanted = {"DETR", *(only or VARIANTS)}
     rows = read_ablations(out)
     if any(tuple(row) != COLUMNS or row["steps"] != str(study.steps) for row in rows):
         raise ValueError(
@@ -198,7 +207,7 @@ def run_ablations(out: Path, seeds: int, study: Study, jobs: int = 1) -> None:
     with ProcessPoolExecutor(jobs, get_context("spawn"), max_tasks_per_child=1) as pool:
         runs = []
         for seed in range(seeds):
-            if todo := [variant for variant in VARIANTS if (seed, variant) not in done]:
+            if todo := [one for one in VARIANTS if one in wanted and (seed, one) not in done]:
                 runs.append(pool.submit(run_seed, seed, todo, study, threads, out))
         for run in as_completed(runs):
             run.result()

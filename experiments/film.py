@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from detr_steps import Step8
+from detr_steps.notebook.scene import INDEX
 from detr_steps.step7_hungarian_matching import Pairs
 from detr_steps.training.batches import collate
 from detr_steps.training.checkpoints import write_atomically
@@ -20,9 +21,8 @@ from detr_steps.training.scenes import Scenes
 from detr_steps.training.small import small_detr
 from detr_steps.training.trainer import Settings, Trainer
 
-SCENE = 12  # of the split "test": the one that is learnt by heart
 SCENE_STEPS = 200
-WATCHED = 100  # scenes of the split "choose"
+WATCHED = 100  # scenes of the split "choose", after the scene of the series
 EVERY = 25  # steps between two evaluations of those
 
 
@@ -63,11 +63,16 @@ class Recorder:
         self.queries.append(matched_queries(pairs))
 
 
+def series_scene() -> tuple[Tensor, dict[str, Tensor]]:
+    """The scene that all notebooks look at; no stream of training scenes holds it."""
+    return Scenes(INDEX + 1, "test")[INDEX]
+
+
 def record_scene(seed: int) -> tuple[list[int], list[Tensor]]:
     """Trains on one scene alone; the matched queries of the loss of each step."""
     torch.manual_seed(seed)
     model = small_detr(len(Scenes.classes)).train()
-    images, _, targets = collate([Scenes(SCENE + 1, "test")[SCENE]])
+    images, _, targets = collate([series_scene()])
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=1e-4)
     queries = []
     for _ in range(SCENE_STEPS):
@@ -81,10 +86,15 @@ def record_scene(seed: int) -> tuple[list[int], list[Tensor]]:
 
 
 def record_stream(settings: Settings, scenes: int) -> tuple[list[int], list[Tensor]]:
-    """Trains on many scenes; the matched queries of other ones, see `Recorder`."""
+    """Trains on many scenes; the matched queries of other ones, see `Recorder`.
+
+    The first of those is the scene of the series.
+    """
     torch.manual_seed(settings.seed)
     model = small_detr(len(Scenes.classes))
-    recorder = Recorder(model, Scenes(WATCHED, "choose", seed=settings.seed), EVERY)
+    others = Scenes(WATCHED, "choose", seed=settings.seed)
+    watched = [series_scene(), *(others[i] for i in range(WATCHED))]
+    recorder = Recorder(model, watched, EVERY)
     data, accelerator = Scenes(scenes, seed=settings.seed), Accelerator(cpu=True)
     Trainer(model, data, None, settings, accelerator=accelerator, report=recorder).run()
     return recorder.steps, recorder.queries
@@ -103,5 +113,5 @@ def record_film(out: Path, steps: int, pretrain_steps: int, scenes: int, seed: i
     for name, (at, queries) in films.items():
         tensors[f"{name}/steps"] = torch.tensor(at, dtype=torch.int32)
         tensors[f"{name}/queries"] = torch.stack(queries).to(torch.int16)
-    metadata = {"scene": str(SCENE), "settings": str(settings), "scenes": str(scenes)}
+    metadata = {"scene": str(INDEX), "settings": str(settings), "scenes": str(scenes)}
     write_atomically(out, lambda path: save_file(tensors, path, metadata))

@@ -123,6 +123,14 @@ def test_all_variants_are_trained_and_runs_that_exist_are_not_repeated(monkeypat
     monkeypatch.setattr(ablations, "report", lambda rows: f"{len(rows)} rows")
     ablations.run_ablations(out, 1, study)
     assert asked == [(0, [list(VARIANTS)[2]])]
+    ablations.run_ablations(tmp_path / "few.csv", 1, study, only=["without L1"])
+    assert asked[1:] == [(0, ["DETR", "without L1"])]
+
+
+def test_an_unknown_variant_is_named_before_anything_is_trained(tmp_path):
+    with pytest.raises(ValueError, match=r"only: expected some of DETR, .*, found without L2"):
+        ablations.run_ablations(tmp_path / "runs.csv", 1, Study(1, 1, 16), only=["without L2"])
+    assert not (tmp_path / "runs.csv").exists()
 
 
 @pytest.mark.parametrize(

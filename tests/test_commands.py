@@ -86,10 +86,10 @@ def calls(monkeypatch):
 
 def test_ablations_get_their_options(calls, tmp_path):
     accepted("ablations")
-    options = ["--seeds=2", "--steps=3", "--pretrain-steps=4", "--scenes=5", "--jobs=6"]
+    options = ["--seeds=2", "--steps=3", "--pretrain-steps=4", "--scenes=5", "--jobs=6", "--only=a"]
     accepted("ablations", "--out", tmp_path / "a.csv", *options)
     default, given = Study(1000, 800, 8000), Study(3, 4, 5)
-    assert calls == [(ABLATIONS, 6, default, 1), (tmp_path / "a.csv", 2, given, 6)]
+    assert calls == [(ABLATIONS, 6, default, 1, None), (tmp_path / "a.csv", 2, given, 6, ["a"])]
 
 
 def test_the_film_gets_its_options(calls, tmp_path):

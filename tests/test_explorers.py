@@ -55,8 +55,9 @@ def test_the_encoders_picture_holds_the_weights_of_the_chosen_cell():
     attention = torch.rand(12, 3, 4)
     attention[7] = torch.tensor([[0.0, 0.62, 0, 0], [0, 0, 0, 0.04], [0.34, 0, 0, 0]])
     figure, alt = explorers.draw_encoder(image, attention, row=1, column=3)
-    overlay = figure.axes[1].images[1].get_array()
-    assert np.array_equal(overlay[5::10, 5::10], attention[7])
+    (heat,) = figure.axes[1].images
+    assert np.array_equal(heat.get_array(), 100 * attention[7])
+    assert heat.get_extent() == figure.axes[0].images[0].get_extent()  # as large as the image
     assert "cell (1, 3)" in alt and alt.endswith("(0, 1) 62%, (2, 0) 34%, (1, 3) 4%.")
     assert frames(figure.axes[0]) == frames(figure.axes[1]) == [(29.5, 9.5)]
 
@@ -66,16 +67,14 @@ def test_the_decoders_picture_tells_box_class_and_score_of_each_layer():
     prob = torch.tensor([[0.25, 0.65, 0.10], [0.05, 0.05, 0.90]])
     boxes = torch.tensor([[0.5, 0.5, 0.5, 0.4], [0.25, 0.5, 0.5, 0.4]])
     figure, alt = explorers.draw_decoder(
-        torch.rand(3, 30, 40), attention, prob, boxes, ["cat", "dog"]
+        torch.rand(3, 30, 40), 7, attention, prob, boxes, ["cat", "dog"]
     )
-    assert [axis.get_title() for axis in figure.axes] == [
-        "layer 1: dog 0.65",
-        "layer 2: no object 0.90",
-    ]
-    for i, (axis, (x, y)) in enumerate(zip(figure.axes, [(10, 9), (0, 9)], strict=True)):
-        assert np.array_equal(axis.images[1].get_array()[5::10, 5::10], attention[i])
+    titles = [axis.get_title() for axis in figure.axes]
+    assert titles[:3] == ["the image", "layer 1: dog 0.65", "layer 2: no object 0.90"]
+    for i, (axis, (x, y)) in enumerate(zip(figure.axes[1:3], [(10, 9), (0, 9)], strict=True)):
+        assert np.array_equal(axis.images[0].get_array(), 100 * attention[i])
         assert axis.patches[0].get_bbox().bounds == pytest.approx((x, y, 20, 12))
-    assert "layer 1: dog 0.65, box (0.50, 0.50, 0.50, 0.40)" in alt
+    assert "query 7" in alt and "layer 1: dog 0.65, box (0.50, 0.50, 0.50, 0.40)" in alt
 
 
 def test_the_largest_weights_are_named_first():

@@ -5,6 +5,7 @@ import torch
 
 from detr_steps.notebook.drawing import panels
 from detr_steps.notebook.film import Film, draw_changes, draw_queries, read_film
+from detr_steps.notebook.scene import INDEX
 from detr_steps.training.scenes import Scenes
 from detr_steps.training.small import small_detr
 from experiments import film
@@ -42,8 +43,8 @@ def test_a_film_is_recorded_and_read(tmp_path, monkeypatch):
     assert films["scene"].queries.shape == (3, 3)
     assert films["stream"].steps.tolist() == [0, 25]
     objects = sum(len(Scenes(2, "choose")[i][1]["labels"]) for i in range(2))
-    assert films["stream"].queries.shape == (2, objects)
-    assert notes["scene"] == str(film.SCENE)
+    assert films["stream"].queries.shape == (2, 3 + objects)  # those of the scene come first
+    assert notes["scene"] == str(INDEX)
 
 
 def test_the_stored_film_shows_that_the_matching_settles():

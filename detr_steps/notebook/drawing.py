@@ -8,7 +8,6 @@ from io import BytesIO
 
 import matplotlib.pyplot as plt
 import torch
-import torch.nn.functional as F
 from IPython.display import Markdown, display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -50,17 +49,6 @@ def draw_photo(axes: Axes, image: Tensor, title: str = "") -> None:
     axes.imshow(to_picture(image))
     axes.set_title(title, fontsize=10)
     axes.axis("off")
-
-
-def draw_map(
-    axes: Axes, image: Tensor, values: Tensor, title: str = "", alpha: float = 0.65
-) -> None:
-    """Lays a map [H', W'] over a normalised image [3, H, W]: dark is low, bright is high."""
-    size = image.shape[-2:]
-    draw_photo(axes, image, title)
-    values = values.detach().float()
-    full = F.interpolate(values[None, None], size=size, mode="nearest")[0, 0]
-    axes.imshow(full, cmap="magma", alpha=alpha, vmax=values.quantile(0.99).item())
 
 
 def draw_heat(axes: Axes, values: Tensor, title: str = "", label: str = "", **options) -> None:

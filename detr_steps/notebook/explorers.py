@@ -33,12 +33,13 @@ from .drawing import (
     GREY,
     ORANGE,
     PURPLE,
+    SKY,
     VERMILLION,
     draw_boxes,
     draw_cell,
     draw_costs,
     draw_grid,
-    draw_map,
+    draw_heat,
     draw_photo,
     panels,
     show,
@@ -116,6 +117,14 @@ def attend(
     return outputs, torch.stack(weights).unflatten(-1, outputs["features"].shape[-2:])
 
 
+def draw_weights(axes: Axes, image: Tensor, weights: Tensor, title: str) -> None:
+    """Draws attention weights [H', W'] as large as the image [3, H, W] that stands beside them."""
+    height, width = image.shape[-2:]
+    draw_heat(
+        axes, 100 * weights, title, "weight, %", extent=(-0.5, width - 0.5, height - 0.5, -0.5)
+    )
+
+
 def draw_encoder(image: Tensor, attention: Tensor, row: int, column: int) -> Picture:
     """Draws where one cell attends to.
 
@@ -130,7 +139,7 @@ def draw_encoder(image: Tensor, attention: Tensor, row: int, column: int) -> Pic
     figure, (left, right) = panels(2, width=3.6, height=3.8)
     draw_photo(left, image, f"cell ({row}, {column})")
     draw_grid(left, image, cells)
-    draw_map(right, image, weights, "attends to")
+    draw_weights(right, image, weights, "attends to")
     for axis in (left, right):
         draw_cell(axis, image, cells, row, column, VERMILLION)
     return figure, (
@@ -168,28 +177,38 @@ def explore_encoder(
 
 
 def draw_decoder(
-    image: Tensor, attention: Tensor, prob: Tensor, boxes: Tensor, classes: Sequence[str]
+    image: Tensor,
+    query: int,
+    attention: Tensor,
+    prob: Tensor,
+    boxes: Tensor,
+    classes: Sequence[str],
 ) -> Picture:
     """Draws what one query looks at and what it answers, layer by layer.
 
     Args:
         image: normalised, [3, H, W].
+        query: its number.
         attention: the query's cross-attention in every decoder layer, heads averaged: [L, H', W'].
         prob: of the classes and "no object", [L, C+1].
         boxes: [L, 4] as (cx, cy, w, h) in 0..1.
         classes: C names.
     """
     names = (*classes, "no object")
-    figure, axes = panels(len(boxes), width=min(3.6, 12 / len(boxes)), height=3.8)
+    figure, (left, *axes) = panels(len(boxes) + 1, width=3.2, height=3.2)
+    draw_photo(left, image, "the image")
     words = []
     for i, axis in enumerate(axes):
         score, label = prob[i].max(-1)
         answer = f"layer {i + 1}: {names[label]} {score:.2f}"
-        draw_map(axis, image, attention[i], answer)
-        draw_boxes(axis, boxes[[i]], image.shape[-2:])
+        draw_weights(axis, image, attention[i], answer)
+        draw_boxes(axis, boxes[[i]], image.shape[-2:], SKY)
         box = ", ".join(f"{value:.2f}" for value in boxes[i].tolist())
         words.append(f"{answer}, box ({box}), looks most of all at {name_cells(attention[i])}")
-    return figure, f"One query on an image, bright where it looks; {'; '.join(words)}."
+    return (
+        figure,
+        f"An image, and where query {query} looks in it, with its box; {'; '.join(words)}.",
+    )
 
 
 def explore_decoder(detector: Detector, images: Tensor, index: int = 0, query: int = 0) -> None:
@@ -213,7 +232,7 @@ def explore_decoder(detector: Detector, images: Tensor, index: int = 0, query: i
 
     def draw(index: int, query: int) -> Picture:
         one = (part[:, index, query] for part in (attention, prob, boxes))
-        return draw_decoder(images[index], *one, detector.classes)
+        return draw_decoder(images[index], query, *one, detector.classes)
 
     explore(draw, controls)
 

@@ -15,10 +15,11 @@ from .scene import COLOURS, NAMES, load_scene
 
 ALT = (
     "DETR from left to right, drawn to scale with the numbers of the trained small model. The "
-    "scene of 128x128 pixels goes through backbone and pyramid (step 0) to one map of 16x16 cells "
-    "(1). Its 256 cells are 256 tokens, columns of 64 numbers, and have 256 positions (3). The "
-    "encoder (4) makes memory out of both. Sixteen object queries (2) and their positions (3) read "
-    "the memory in the decoder (5, 6). Two heads (2) turn each into class probabilities and a box. "
+    "scene of 128x128 pixels goes through the backbone and one branch of the pyramid (step 0) to "
+    "one map of 16x16 cells (1). Its 256 cells are 256 tokens, columns of 64 numbers, and have 256 "
+    "positions (3). The encoder (4) makes memory out of both. Sixteen object queries (2) and their "
+    "positions (3) read the memory in the decoder (5, 6). Two heads (2) turn each into class "
+    "probabilities and a box. "
     "Matching (7) gives each of the three objects to one query, and the loss (8) compares them."
 )
 WIDTH, HEIGHT = 13.0, 6.35  # inches
@@ -57,10 +58,10 @@ def overview() -> Figure:
         ((9.5, 2.85), (10.38, 2.95), ""),
         ((9.5, 2.45), (10.38, 1.85), ""),
         ((10.8, 2.95), (11.35, 2.95), ""),
-        ((10.8, 1.8), (11.35, 2.35), ""),
+        ((11.15, 2.02), (11.38, 2.32), ""),
     ):
         draw_arrow(page, start, end, text)
-    page.text(6.3, 4.4, "+", fontsize=18, ha="center", va="center")
+    page.text(6.3, 4.4, "and", fontsize=11, ha="center", va="center")
     draw_answer(figure, page, image, numbers["boxes"], numbers["pairs"])
     return figure
 

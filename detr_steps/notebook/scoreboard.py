@@ -19,7 +19,7 @@ from .lesson import NAMES, STEPS
 from .results import Summary, read_ablations, summarize
 from .scene import load_scene, scene_outlines
 
-QUESTIONS = ("sees the image?", "tells positions?", "tells instances?", "one box an object?")
+QUESTIONS = ("sees the image?", "tells positions?", "tells objects apart?", "one box an object?")
 WITHOUT = {  # what DETR loses in AP without the step's part: the paper's number, and our variant
     3: ("-7.8", "without positions"),
     4: ("-3.9", "without encoder"),
@@ -27,13 +27,15 @@ WITHOUT = {  # what DETR loses in AP without the step's part: the paper's number
     6: ("not given", "without deep supervision"),
     8: ("-0.7", "without L1"),
 }
-SOURCES = (
-    "The numbers are measured with the trained weights of this package, on the scene of the "
-    "series, in a model that ends after the step. Last column: the change in AP without the part, "
-    "in the paper (section 4.2) and in our own small runs. Step 5: the paper compares the first of "
-    "six decoder layers with the last, we a model of one layer with one of three. Step 8: without "
-    "L1."
-)
+NOTES = {  # below a filled table, from the step on to which they belong
+    2: "The numbers are measured with the trained weights of this package, on the scene of the "
+    "series, in a model that ends after the step.",
+    3: "Last column: the change in AP, of 100 points, without the part: in the paper (section 4.2) "
+    "/ in our own short runs ([What each part is worth](beyond/What_Each_Part_Is_Worth.ipynb)).",
+    5: "Step 5: the paper compares the first of six decoder layers with the last, we compare a "
+    "model of one layer with one of three.",
+    8: "Step 8: without L1.",
+}
 
 
 @cache
@@ -94,28 +96,30 @@ def boxes_found() -> int:
 
 def answers(step: int) -> tuple[str, str, str, str]:
     """What the model can do after a step, for each of `QUESTIONS`; in full where it is new."""
-    image, positions, instances, one_box = "no predictions yet", "no", "no", "not asked for"
+    image, positions, apart, one_box = "no predictions yet", "no", "no", "not demanded yet"
     if step >= 2:
         image = "yes" if step >= 5 else "no"
     if step in (2, 5):
         moved = image_moves_boxes(STEPS[step])
         image = f"**{image}**: if the scene is mirrored, the boxes move by {moved:.2f} at most"
     if step >= 4:
-        positions = instances = "yes"
+        positions = apart = "yes"
     if step == 3:
         positions = "**stored**, but not used yet"
     if step == 4:
-        positions = f"**yes**: shuffled, they change the tokens by {positions_change_memory():.0%}"
+        positions = (
+            f"**yes**: shuffled positions change the tokens by {positions_change_memory():.0%}"
+        )
         own, equal = attention_to_own_object()
-        instances = (
+        apart = (
             f"**yes**: of the attention to the two triangles, {own:.0%} goes to a cell's own, "
             f"where equal weights give {equal:.0%}"
         )
     if step == 7:
-        one_box = "**asked for**: each object is given to one query"
+        one_box = "**demanded**: each object is given to one query"
     if step == 8:
         one_box = f"**yes**: {boxes_found()} boxes for 3 objects"
-    return image, positions, instances, one_box
+    return image, positions, apart, one_box
 
 
 @cache
@@ -146,4 +150,5 @@ def show_scoreboard(step: int, filled: bool = False) -> None:
         known = i < step or filled
         cells = (*answers(i), lost_without(i)) if known else ("?",) * (len(columns) - 1)
         rows.append("| " + " | ".join((f"**{name}**" if i == step else name, *cells)) + " |")
-    display(Markdown("\n".join(rows) + (f"\n\n{SOURCES}" if filled else "")))
+    notes = " ".join(note for since, note in NOTES.items() if filled and since <= step)
+    display(Markdown("\n".join(rows) + f"\n\n{notes}".rstrip()))

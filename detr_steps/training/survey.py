@@ -100,7 +100,9 @@ class Survey:
         classes = Counter(dict.fromkeys(self.names.values(), 0))
         classes.update(self.names[i] for one in objects for i in one.single("category_ids"))
         yield "of each class", listed(classes, most=len(classes))
-        yield f"sizes at {self.side} pixels", listed(self.sizes())
+        small, large = (f"{side}x{side}" for side in (COCO_LARGE // 3, COCO_LARGE))
+        limits = f"small: below {small} pixels, large: from {large} on"
+        yield f"sizes at {self.side} pixels", f"{listed(self.sizes())} ({limits})"
         yield "images without objects", str(counts.count(0))
         yield "crowds, left out of training", str(sum(sum(one.crowd) for one in objects))
         for change, number in sum((one.changes for one in objects), Counter()).items():

@@ -44,7 +44,10 @@ def draw_tile(image: Tensor, frames: Sequence[Frames], side: int, width: int = 1
     for corners, colour, names in frames:
         if len(corners):
             boxes = corners * torch.tensor([w, h, w, h])
-            picture = draw_bounding_boxes(picture, boxes, names, colors=colour, width=width)
+            tags = {"label_colors": "white", "label_background_colors": colour, "fill_labels": True}
+            picture = draw_bounding_boxes(
+                picture, boxes, names, colors=colour, width=width, **tags if names else {}
+            )
     return transform.pad(picture, [0, 0, side - w, side - h], fill=255)
 
 
