@@ -22,7 +22,6 @@ from detr_steps.exercises.catalogue.matching import count_copies
 from detr_steps.exercises.limited import TimeUp, run_limited
 from detr_steps.exercises.observing import same
 from detr_steps.exercises.tasks import edited
-from detr_steps.exercises.transfer import match_parameters
 from detr_steps.inputs import check_targets
 from detr_steps.step5_decoder import TransformerDecoder
 
@@ -467,18 +466,6 @@ def test_checking_leaves_no_trace():
     finally:
         torch.set_default_dtype(torch.float32)
     assert torch.equal(torch.get_rng_state(), before)
-
-
-def test_parameters_of_other_names_find_each_other():
-    left = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3), nn.Linear(3, 2))
-    right = nn.ModuleDict({"out": nn.Linear(3, 2), "a": nn.Linear(3, 3), "b": nn.Linear(3, 3)})
-    match = match_parameters(left, right, by_name=False)
-    assert match.pairs["0.weight"] == "a.weight" and match.pairs["1.weight"] == "b.weight"
-    assert match.pairs["2.bias"] == "out.bias" and match.missing == match.added == []
-    match.copy(left, right)
-    assert torch.equal(right["b"].weight, left[1].weight)
-    short = match_parameters(left, nn.Sequential(nn.Linear(3, 3)))
-    assert short.missing == ["1.weight", "1.bias", "2.weight", "2.bias"]
 
 
 def test_what_counts_as_the_same():

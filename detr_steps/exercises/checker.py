@@ -13,7 +13,7 @@ from .answer import Answer
 from .catalogue import TASKS
 from .general import explain
 from .limited import TimeUp, run_limited
-from .observing import AMBIGUOUS, CONSTRUCTION, Observations
+from .observing import CONSTRUCTION, OWN_NAMES, Observations
 from .reports import STAGES, precedence, report, source_diff, stage
 from .tasks import Mistake, Task
 
@@ -61,17 +61,24 @@ def fixed_conditions() -> Iterator[None]:
 
 
 def best_answer(task: Task, label: str, attempt: Any, hint: int, time_limit: float) -> Answer:
-    """The answer to an attempt; where its parameters can be matched in two ways, the better one.
+    """The answer to an attempt; where its parameters can be matched in several ways, the best one.
 
     Raises:
         TimeUp: the attempt did not end within `time_limit` seconds.
     """
     _ = task.expected  # its time is not the learner's
-    answers = []
-    for by_name in (True, False):
-        found = run_limited(partial(task.observe, attempt, by_name), time_limit)
+    if task.arguments is None:
+        found = run_limited(partial(task.observe, attempt), time_limit)
+        return make_answer(task, label, attempt, found, hint)
+    answers: list[Answer] = []
+    for number, matcher in enumerate(task.matchers()):
+        try:
+            found = run_limited(partial(task.observe, attempt, matcher), time_limit)
+        except LookupError:
+            continue
         answers.append(make_answer(task, label, attempt, found, hint))
-        if answers[-1].passed or (CONSTRUCTION, AMBIGUOUS) not in found:
+        own_names = (CONSTRUCTION, OWN_NAMES) in found
+        if answers[-1].passed or (number > 0 and (answers[-1].mistake or not own_names)):
             break
     return max(answers, key=lambda answer: (answer.passed, answer.mistake is not None))
 
@@ -106,7 +113,8 @@ def is_attempted(attempt: Any) -> bool:
     if not inspect.isclass(attempt):
         return True
     members = [m for name, m in vars(attempt).items() if inspect.isfunction(m) or name[:2] != "__"]
-    return not all(inspect.isfunction(member) and is_stub(member) for member in members)
+    parts = (inspect.isfunction(member) or inspect.isclass(member) for member in members)
+    return not all(parts) or any(is_attempted(member) for member in members)
 
 
 def is_stub(function: Callable) -> bool:

@@ -13,17 +13,19 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import torch
 from torch import Tensor, nn
 
 from .limited import TimeUp
-from .transfer import Match, match_parameters
+from .transfer import Match
 
+Matcher = Callable[[nn.Module, nn.Module], Match]  # of a reference and a model
 Key = tuple[int, str]
 Observations = dict[Key, Any]
 CONSTRUCTION = -1
-AMBIGUOUS = "some parameters can be matched in two ways"
+OWN_NAMES = "parameters have names of their own"
 HIDDEN = "some layers are in a plain list or dict"
 PACKAGE = str(Path(__file__).parents[1])
 UNCHANGED = "the inputs are left as they were"
@@ -146,7 +148,7 @@ def observe_class(
     probes: tuple[Probe, ...],
     arguments: Callable[[], dict],
     reference: nn.Module,
-    by_name: bool = True,
+    matcher: Matcher,
 ) -> Observations:
     """All that the probes show of a class of modules.
 
@@ -155,15 +157,13 @@ def observe_class(
         probes: what to try.
         arguments: makes the constructor's arguments.
         reference: the model whose parameters are copied into the one that is built.
-        by_name: how parameters of other names are matched; see `match_parameters`.
+        matcher: finds out which of its parameters are which of the reference's.
     """
     build = partial(build_seeded, cls, arguments)
     model = try_to_build(build)
     if not isinstance(model, nn.Module):
         return {(CONSTRUCTION, ""): model}
-    match = match_parameters(reference, model, by_name)
-    own_parameters = dict(model.named_parameters())
-    parameters = {name: own_parameters[own] for name, own in match.pairs.items()}
+    match = matcher(reference, model)
 
     def prepare(probe: Probe) -> Callable:
         if probe.of_class:
@@ -171,10 +171,11 @@ def observe_class(
         match.copy(reference, model)
         return model.eval()
 
+    def translate(gradients: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return match.translate(gradients, reference)
+
     construction = observe_construction(model, reference, match)
-    if match_parameters(reference, model, not by_name).pairs != match.pairs:
-        construction[CONSTRUCTION, AMBIGUOUS] = True
-    return construction | observe_probes(probes, prepare, parameters)
+    return construction | observe_probes(probes, prepare, dict(model.named_parameters()), translate)
 
 
 def build_seeded(cls: type, arguments: Callable[[], dict], **changes) -> Any:
@@ -201,24 +202,39 @@ def observe_construction(model: nn.Module, reference: nn.Module, match: Match) -
         (CONSTRUCTION, "parameters missing"): shapes_of(reference, match.missing),
         (CONSTRUCTION, "parameters added"): shapes_of(model, match.added),
     }
+    if any(left != right for left, right in match.pairs) or match.missing or match.added:
+        seen[CONSTRUCTION, OWN_NAMES] = True
     if has_hidden_layers(model):
         seen[CONSTRUCTION, HIDDEN] = True
     return seen
 
 
 def observe_probes(
-    probes: tuple[Probe, ...], prepare: Callable[[Probe], Callable], parameters: Mapping
+    probes: tuple[Probe, ...],
+    prepare: Callable[[Probe], Callable],
+    parameters: Mapping[str, Tensor],
+    translate: Callable[[Mapping], Mapping] = dict,
 ) -> Observations:
-    """What each probe shows of what `prepare` makes ready for it."""
+    """What each probe shows of what `prepare` makes ready for it.
+
+    Args:
+        probes: what to try.
+        prepare: gives the model or function for a probe.
+        parameters: of the model, by name.
+        translate: turns their gradients into those that are observed.
+    """
     return {
         (i, path): leaf
         for i, probe in enumerate(probes)
-        for path, leaf in observe_probe(probe, prepare(probe), parameters)
+        for path, leaf in observe_probe(probe, prepare(probe), parameters, translate)
     }
 
 
 def observe_probe(
-    probe: Probe, subject: Callable, parameters: Mapping[str, Tensor]
+    probe: Probe,
+    subject: Callable,
+    parameters: Mapping[str, Tensor],
+    translate: Callable[[Mapping], Mapping],
 ) -> Iterator[tuple[str, Any]]:
     """What one probe shows."""
     torch.default_generator.manual_seed(0)
@@ -238,7 +254,11 @@ def observe_probe(
     if probe.gradients:
         given = {f"input {path}": leaf for path, leaf in flatten(inputs) if is_trained(leaf)}
         try:
-            yield from gradients([leaf for _, leaf in leaves], {**given, **parameters})
+            found = gradients(dict(leaves), given | parameters)
+            ours = {name: found[name] for name in parameters if name in found}
+            inputs_alone = {name: found[name] for name in given}
+            for name, gradient in (inputs_alone | translate(ours)).items():
+                yield f"gradient of {name}", gradient
         except Exception as error:
             yield "gradients", observe_error(error)
 
@@ -248,19 +268,24 @@ def is_trained(leaf: Any) -> bool:
     return isinstance(leaf, Tensor) and leaf.requires_grad
 
 
-def gradients(results: list, of: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
-    """The gradients of a fixed random sum of all results; zeros where nothing arrives."""
-    generator = torch.Generator().manual_seed(0)
-    trained = [leaf for leaf in results if is_trained(leaf)]
-    total = sum((leaf * torch.randn(leaf.shape, generator=generator)).sum() for leaf in trained)
+def gradients(results: Mapping[str, Any], of: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The gradients of a fixed random sum of all results by name; zeros where nothing arrives."""
+    trained = {path: leaf for path, leaf in results.items() if is_trained(leaf)}
+    total = sum((leaf * random_like(leaf, path)).sum() for path, leaf in trained.items())
     of = {name: tensor for name, tensor in of.items() if tensor.requires_grad}
-    found = (
-        torch.autograd.grad(total, list(of.values()), allow_unused=True)
-        if trained
-        else [None] * len(of)
-    )
-    for (name, tensor), gradient in zip(of.items(), found, strict=True):
-        yield f"gradient of {name}", torch.zeros_like(tensor) if gradient is None else gradient
+    found = [None] * len(of)
+    if trained:
+        found = torch.autograd.grad(total, list(of.values()), allow_unused=True)
+    return {
+        name: torch.zeros_like(tensor) if gradient is None else gradient
+        for (name, tensor), gradient in zip(of.items(), found, strict=True)
+    }
+
+
+def random_like(leaf: Tensor, name: str) -> Tensor:
+    """Random numbers of a leaf's shape that depend on its name, not on when it comes."""
+    generator = torch.Generator().manual_seed(crc32(name.encode()))
+    return torch.randn(leaf.shape, generator=generator)
 
 
 def has_hidden_layers(model: nn.Module) -> bool:

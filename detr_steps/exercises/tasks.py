@@ -7,24 +7,31 @@ there is no second copy of a solution, and an edit that no longer fits the sourc
 
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from types import ModuleType
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from .observing import (
     CONSTRUCTION,
     Key,
+    Matcher,
     Observations,
     Probe,
     Raised,
+    build_seeded,
+    flatten,
+    is_trained,
     observe_class,
     observe_function,
     same,
 )
+from .roles import match_roles
+from .transfer import Match, match_parameters
 
 Edit = tuple[str, str]
 PARAMETERS = {(CONSTRUCTION, f"parameters {which}") for which in ("missing", "added")}
@@ -57,11 +64,13 @@ class Wrong:
 
     Args:
         mistake: which one.
+        solution: the edited one.
         found: what the probes show of the edited solution.
         differences: where that is not what is expected.
     """
 
     mistake: Mistake
+    solution: Callable
     found: Observations
     differences: list[Key]
 
@@ -98,11 +107,45 @@ class Task:
                     parameter.add_(torch.randn_like(parameter), alpha=0.2)
         return model
 
-    def observe(self, attempt: Callable, by_name: bool = True) -> Observations:
-        """What the probes show of an attempt; `by_name` is about parameters of other names."""
+    def observe(self, attempt: Callable, matcher: Matcher = match_parameters) -> Observations:
+        """What the probes show of an attempt; `matcher` says which of its parameters is which."""
         if self.arguments is None:
             return observe_function(attempt, self.probes)
-        return observe_class(attempt, self.probes, self.arguments, self.reference, by_name)
+        return observe_class(attempt, self.probes, self.arguments, self.reference, matcher)
+
+    def run(self, model: nn.Module) -> dict[str, Tensor]:
+        """What comes out of a model of double precision in the first probe, with a gradient."""
+        probe = self.probes[0]
+        leaves = flatten(probe.run(model.eval(), *map(as_double, probe.inputs())))
+        return {path: leaf for path, leaf in leaves if is_trained(leaf)}
+
+    def matchers(self) -> Iterator[Matcher]:
+        """Ways to find out which parameter is which: by name, by what they do, and by order.
+
+        The last ones know what they do in a model that makes a known mistake.
+        """
+        yield match_parameters
+        yield partial(self.match_roles, self.solution)
+        yield partial(match_parameters, by_name=False)
+        for wrong in self.wrong:
+            yield partial(self.match_roles, wrong.solution)
+
+    def match_roles(self, solution: Callable, reference: nn.Module, model: nn.Module) -> Match:
+        """A match by what the parameters do in a model of the solution, or of an edited one.
+
+        Raises:
+            LookupError: the model does not compute what that one does.
+        """
+        try:
+            known = build_seeded(solution, self.arguments)
+            names = match_parameters(reference, known)
+            same = not names.missing and not names.added
+            match = match_roles(known, model, self.run) if same else None
+        except Exception as error:  # of a mistake, or of the learner
+            raise LookupError from error
+        if match is None:
+            raise LookupError
+        return match
 
     @cached_property
     def expected(self) -> Observations:
@@ -115,8 +158,9 @@ class Task:
         made = []
         for mistake in self.mistakes:
             if mistake.edits:
-                found = self.observe(edited(self.solution, mistake.edits))
-                made.append(Wrong(mistake, found, self.differences(found)))
+                solution = edited(self.solution, mistake.edits)
+                found = self.observe(solution)
+                made.append(Wrong(mistake, solution, found, self.differences(found)))
         return made
 
     def differences(self, found: Observations) -> list[Key]:
@@ -171,6 +215,15 @@ class Task:
     def is_border(self, key: Key) -> bool:
         """Whether an observation is of a border case."""
         return key[0] != CONSTRUCTION and self.probes[key[0]].border
+
+
+def as_double(thing: Any) -> Any:
+    """Inputs, of double precision."""
+    if isinstance(thing, (list, tuple)):
+        return type(thing)(map(as_double, thing))
+    if isinstance(thing, Tensor) and thing.is_floating_point():
+        return thing.double()
+    return thing
 
 
 def differ(left: Observations, right: Observations, key: Key) -> bool:
