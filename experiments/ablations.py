@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 from torch import Tensor
+from torchvision.ops import batched_nms
 
 from detr_steps import Step8, box_cxcywh_to_xyxy, box_iou
 from detr_steps.inputs import mismatch
@@ -28,6 +29,7 @@ from detr_steps.training.trainer import DenseDetector, Settings, Trainer
 
 CHOOSE_SCENES = 500  # of the split "choose", to measure on
 CONFIDENT = 0.5  # least score of a detection that counts as a duplicate
+SAME = 0.5  # IoU above which NMS takes two boxes of a class for one object
 
 
 class WithoutPositions(Step8):
@@ -165,13 +167,20 @@ def run_seed(seed: int, variants: Sequence[str], study: Study, threads: int, out
 
 
 def measure(model: Step8, choose: Scenes, accelerator: Accelerator) -> dict[str, float]:
-    """AP and its kin on scenes, and confident duplicates an image."""
+    """AP and its kin on scenes, also after NMS, and confident duplicates an image."""
     found, wanted = collect(model, choose, accelerator)
+    kept = [batched_nms(one["boxes"], one["scores"], one["labels"], SAME) for one in found]
+    thinned = [
+        {name: values[keep] for name, values in one.items()}
+        for one, keep in zip(found, kept, strict=True)
+    ]
     confident = [
         {name: values[one["scores"] > CONFIDENT] for name, values in one.items()} for one in found
     ]
     duplicates = count_duplicates(confident) / len(found)
     result = scores(found, wanted, choose.large) | {"duplicates": duplicates}
+    after = scores(thinned, wanted, choose.large)
+    result |= {"map_nms": after["map"], "map_50_nms": after["map_50"]}
     return {name: result[name] for name in MEASURES}
 
 

@@ -45,20 +45,6 @@ def silenced(*modules: nn.Module) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def alone(*modules: nn.MultiheadAttention) -> Iterator[None]:
-    """Inside of the block each element of these self-attentions attends to itself alone."""
-
-    def mask(module, args, kwargs):
-        others = ~torch.eye(args[0].shape[1], dtype=torch.bool, device=args[0].device)
-        return args, {**kwargs, "attn_mask": others}
-
-    with ExitStack() as hooks:
-        for module in modules:
-            hooks.enter_context(module.register_forward_pre_hook(mask, with_kwargs=True))
-        yield
-
-
 def cells_of(outlines: Tensor, cell: int) -> Tensor:
     """Which cells of a map hold a part of each object's outline.
 

@@ -15,12 +15,15 @@ from scipy.stats import ttest_rel
 from .drawing import BLUE, SKY, VERMILLION, panels
 
 ABLATIONS = Path(__file__).with_name("ablations.csv")
+LONG = Path(__file__).with_name("ablations_long.csv")  # self-attention alone, 9,500 steps
 MEASURES = {
     "map": "AP",
     "map_50": "AP50",
     "map_75": "AP75",
     "map_large": "AP of large objects",
     "duplicates": "duplicates an image",
+    "map_nms": "AP after NMS",
+    "map_50_nms": "AP50 after NMS",
 }
 COLUMNS = ("variant", "seed", "steps", *MEASURES)
 CONFIDENCE = 0.95
@@ -100,8 +103,9 @@ def measure_table(rows: Sequence[Mapping[str, str]], measure: str) -> str:
 
 
 def report(rows: Sequence[Mapping[str, str]]) -> str:
-    """The tables of all measures, one below the other."""
-    return "\n\n".join(measure_table(rows, measure) for measure in MEASURES)
+    """The tables of all measures that every run has, one below the other."""
+    measured = (measure for measure in MEASURES if all(row[measure] for row in rows))
+    return "\n\n".join(measure_table(rows, measure) for measure in measured)
 
 
 def draw_ablations(summaries: Mapping[str, Summary]) -> Figure:

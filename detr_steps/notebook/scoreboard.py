@@ -107,13 +107,12 @@ def answers(step: int) -> tuple[str, str, str, str]:
     if step == 3:
         positions = "**stored**, but not used yet"
     if step == 4:
-        positions = (
-            f"**yes**: shuffled positions change the tokens by {positions_change_memory():.0%}"
-        )
+        change = positions_change_memory()
+        positions = f"**yes**: shuffled positions change the encoded tokens by {change:.0%}"
         own, equal = attention_to_own_object()
         apart = (
-            f"**yes**: of the attention to the two triangles, {own:.0%} goes to a cell's own, "
-            f"where equal weights give {equal:.0%}"
+            f"**yes**: of the last layer's attention to the triangles, {own:.0%} goes to a cell's "
+            f"own, where equal weights give {equal:.0%}"
         )
     if step == 7:
         one_box = "**demanded**: each object is given to one query"
