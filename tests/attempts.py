@@ -454,6 +454,12 @@ class MyStep4(Step3):
         (".relu()", "", "feed-forward without ReLU"),
         ("nn.Dropout(dropout)", "lambda x: F.dropout(x, dropout)", "dropout in evaluation mode"),
         ("nn.Dropout(dropout)", "nn.Identity()", "dropout left out"),
+        ("self.drop(scores.softmax(-1))", "scores.softmax(-1)", "dropout in other places"),
+        (
+            "return self.norm2(x + self.drop(self.linear2(self.drop(self.linear1(x).relu()))))",
+            "return self.drop(self.norm2(x + self.linear2(self.drop(self.linear1(x).relu()))))",
+            "dropout in other places",
+        ),
     ],
 )
 
@@ -569,6 +575,7 @@ class MyStep5(Step4):
         ),
         ("q = block(q, q_pos", "q = block(start, q_pos", "every layer starts anew"),
         ("nn.Dropout(dropout)", "lambda x: F.dropout(x, dropout)", "dropout in evaluation mode"),
+        ("dropout, batch_first=True)", "0.0, batch_first=True)", "dropout in other places"),
         (
             "dropout, batch_first=True)",
             "0.0, batch_first=True)",

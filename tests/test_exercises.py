@@ -3,6 +3,7 @@
 import contextlib
 import math
 import time
+from functools import partial
 
 import pytest
 import scipy
@@ -21,6 +22,7 @@ from detr_steps.exercises.catalogue.decoder import BUILT_ONCE, built_once
 from detr_steps.exercises.catalogue.matching import count_copies
 from detr_steps.exercises.limited import TimeUp, run_limited
 from detr_steps.exercises.observing import same
+from detr_steps.exercises.reports import precedence
 from detr_steps.exercises.tasks import edited
 from detr_steps.inputs import check_targets
 from detr_steps.step5_decoder import TransformerDecoder
@@ -32,7 +34,9 @@ NAMES = {
     "check_targets": check_targets,
 }
 MISTAKES = [(name, mistake) for name, task in TASKS.items() for mistake in task.mistakes]
-WRONG = [(name, change) for name, (_, changes) in ATTEMPTS.items() for change in changes]
+CHANGED = [(name, change) for name, (_, changes) in ATTEMPTS.items() for change in changes]
+SLOWER = [one for one in CHANGED if one[1][-1] == "a copy for each image and layer"]
+WRONG = [one for one in CHANGED if one not in SLOWER]
 
 
 def write(source, *changes):
@@ -81,11 +85,12 @@ def test_the_probes_separate_the_mistakes_from_one_another(name):
     assert task.wrong
     for wrong in task.wrong:
         assert wrong.differences, wrong.mistake.name
-        assert task.name_mistake(wrong.found).name == wrong.mistake.name
+        shown = min(wrong.differences, key=partial(precedence, wrong.found, task.expected))
+        assert task.name_mistake(wrong.found, shown).name == wrong.mistake.name
 
 
 def test_every_mistake_is_made_by_an_attempt():
-    made = {(name, change[-1]) for name, change in WRONG}
+    made = {(name, change[-1]) for name, change in CHANGED}
     known = {(name, mistake.name) for name, mistake in MISTAKES}
     not_made = {pair for pair in known - made if TASKS[pair[0]].mistakes}
     assert not_made <= {
@@ -435,6 +440,13 @@ def test_a_change_of_the_inputs_is_named():
         return torch.cat((boxes[..., :2], boxes[..., :2] + boxes[..., 2:]), -1)
 
     assert check(my_corners, "box_cxcywh_to_xyxy").mistake == "inputs changed in place"
+
+
+@pytest.mark.parametrize(("name", "change"), SLOWER)
+def test_what_is_right_but_slower_passes_with_a_remark(name, change):
+    old, new, *more, mistake = change
+    answer = check(write(ATTEMPTS[name][0], (old, new), *(more[0] if more else ())), name)
+    assert answer.passed and f"Remark ({mistake}): " in answer.message, answer
 
 
 def test_hints_grow_stronger():

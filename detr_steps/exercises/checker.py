@@ -134,7 +134,10 @@ def make_answer(task: Task, label: str, attempt: Any, found: Observations, hint:
     differences = task.differences(found)
     if not differences:
         tried = "; ".join(probe.tried for probe in task.probes)
-        return Answer(True, f"{label}: passed. It does what {task.name} does. Tried: {tried}.")
+        lines = [f"{label}: passed. It does what {task.name} does. Tried: {tried}."]
+        for remark in task.remarks(found):
+            lines.append(f"Remark ({remark.name}): {remark.hint} {remark.stronger}")
+        return Answer(True, "\n".join(lines))
     shown = min(differences, key=partial(precedence, found, task.expected))
     mistake = explain(task, attempt, found, shown)
     lines = [

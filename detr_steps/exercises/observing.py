@@ -43,6 +43,7 @@ class Probe:
         gradients: whether the gradients of parameters and inputs are observed, too.
         of_class: whether `run` builds the model itself.
         border: whether this is a border case, in which the same mistake may show in several ways.
+        remark: whether a difference is worth a remark alone; the answer may pass all the same.
     """
 
     tried: str
@@ -51,6 +52,30 @@ class Probe:
     gradients: bool = False
     of_class: bool = False
     border: bool = False
+    remark: bool = False
+
+
+@dataclass(frozen=True)
+class About:
+    """A number that depends on chance; two are the same if they are close.
+
+    Args:
+        value: the number.
+        tolerance: relative to the larger of two numbers.
+    """
+
+    value: float
+    tolerance: float
+
+    def __eq__(self, other) -> bool:
+        if not isinstance(other, About):
+            return False
+        return abs(self.value - other.value) <= self.tolerance * max(self.value, other.value)
+
+    __hash__ = None
+
+    def __str__(self) -> str:
+        return f"about {self.value:.2g}"
 
 
 @dataclass(frozen=True)
@@ -116,7 +141,7 @@ def flatten(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield path, TypeName(f"list of {len(value)}")
         for i, item in enumerate(value):
             yield from flatten(item, f"{path}[{i}]")
-    elif value is None or isinstance(value, (Tensor, bool, int, float, str, Raised)):
+    elif value is None or isinstance(value, (Tensor, bool, int, float, str, Raised, About)):
         yield path, value
     else:
         yield path, TypeName(type(value).__name__)
@@ -190,6 +215,8 @@ def try_to_build(build: Callable) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             model = build()
+        if isinstance(model, nn.Module):
+            model.eval()  # fails where Module.__init__ was not called, or it holds itself
     except BaseException as error:
         return observe_error(error)
     return model if isinstance(model, nn.Module) else TypeName(type(model).__name__)

@@ -164,8 +164,15 @@ class Task:
         return made
 
     def differences(self, found: Observations) -> list[Key]:
-        """Where something else was found than expected."""
-        return [key for key in self.expected if differ(found, self.expected, key)]
+        """Where something else was found than expected, remarks left out."""
+        keys = (key for key in self.expected if not self.is_remark(key))
+        return [key for key in keys if differ(found, self.expected, key)]
+
+    def remarks(self, found: Observations) -> list[Mistake]:
+        """What is to be said of an answer although it is right."""
+        keys = (key for key in self.expected if self.is_remark(key))
+        paths = {path for key in keys if differ(found, self.expected, key) for path in key[1:]}
+        return [one for one in self.mistakes if one.sign and f"[{one.sign!r}]" in paths]
 
     def name_mistake(self, found: Observations, shown: Key | None = None) -> Mistake | None:
         """The mistake that explains what was found, if there is one.
@@ -212,6 +219,10 @@ class Task:
             return 0
         return sum(not differ(found, wrong.found, key) for key in changed)
 
+    def is_remark(self, key: Key) -> bool:
+        """Whether an observation is worth a remark alone."""
+        return key[0] != CONSTRUCTION and self.probes[key[0]].remark
+
     def is_border(self, key: Key) -> bool:
         """Whether an observation is of a border case."""
         return key[0] != CONSTRUCTION and self.probes[key[0]].border
@@ -247,7 +258,13 @@ def edited(solution: Callable, edits: tuple[Edit, ...]) -> Callable:
                 f"expected once in {original.__name__}, found {source.count(old)}: {old}"
             )
         source = source.replace(old, new)
+    return getattr(load(solution, source), solution.__name__)
+
+
+def load(solution: Callable, source: str) -> ModuleType:
+    """The module of the solution, as it is with another source."""
+    original = sys.modules[solution.__module__]
     module = ModuleType(original.__name__)
     module.__package__, module.__file__ = original.__package__, original.__file__
     exec(compile(source, f"<edited {solution.__name__}>", "exec"), module.__dict__)
-    return getattr(module, solution.__name__)
+    return module

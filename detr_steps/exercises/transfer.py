@@ -49,7 +49,7 @@ def cut(parameters: Parameters, rows: int = 0, columns: int = 0) -> list[Block]:
     blocks = []
     for name, parameter in parameters.items():
         shape = tuple(parameter.squeeze().shape)
-        if len(shape) not in (1, 2):
+        if len(shape) not in (1, 2) or 0 in shape:
             blocks.append(Block(name, shape))
             continue
         block = tuple(

@@ -38,6 +38,13 @@ def corners(*shape: int, seed: int = 0) -> Tensor:
     return box_cxcywh_to_xyxy(made_boxes(*shape, seed=seed)).requires_grad_()
 
 
+def wide(count: int, seed: int) -> Tensor:
+    """Corners of boxes in any place from -1 to 2, from a thousandth to twice as large as 1."""
+    numbers = random(count, 4, seed=seed)
+    start, size = 3 * numbers[:, :2] - 1, 1e-3 * 2000 ** numbers[:, 2:]
+    return torch.cat((start, start + size), -1).requires_grad_()
+
+
 def points() -> tuple[Tensor, Tensor]:
     """Boxes without area, two of them in the same place."""
     place = torch.tensor([[0.5, 0.5, 0.5, 0.5], [0.2, 0.3, 0.2, 0.3]])
@@ -304,6 +311,12 @@ ALL_PAIRS = (
         "a batch, [2, 3, 4] with [2, 5, 4]", inputs=lambda: (corners(2, 3), corners(2, 5, seed=1))
     ),
     Probe("boxes without an area", inputs=points, border=True),
+    Probe(
+        "20 boxes of all sizes with 20 others, also outside of 0..1",
+        inputs=lambda: (wide(20, 7), wide(20, 8)),
+        gradients=True,
+        border=True,
+    ),
     Probe("boxes that lie 1.5, 3 and 10 widths apart", inputs=apart, gradients=True),
 )
 
@@ -316,6 +329,7 @@ TASKS = (
             ),
             Probe("a batch of boxes, [2, 3, 4]", inputs=lambda: (made_boxes(2, 3),)),
             Probe("a single box, [4]", inputs=lambda: (made_boxes(),)),
+            Probe("20 boxes of all sizes, also outside of 0..1", inputs=lambda: (wide(20, 7),)),
         ),
         CORNER_MISTAKES,
     ),
@@ -326,6 +340,12 @@ TASKS = (
         (
             Probe("6 pairs", inputs=lambda: (corners(6), corners(6, seed=1)), gradients=True),
             Probe("pairs in a batch", inputs=lambda: (corners(2, 3), corners(2, 3, seed=1))),
+            Probe(
+                "40 pairs of all sizes, also outside of 0..1",
+                inputs=lambda: (wide(40, 7), wide(40, 8)),
+                gradients=True,
+                border=True,
+            ),
         ),
         LOSS_MISTAKES,
     ),

@@ -1,22 +1,33 @@
 """What the probes of several steps share."""
 
+import inspect
+from collections import Counter
 from collections.abc import Callable
 from copy import deepcopy
 from functools import cache, partial
+from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from ...training.small import SmallResNet
-from ..observing import Probe
+from ..observing import About, Probe, flatten, same
 from ..tasks import Mistake
 
 SIZES = {
     1: {"emb_dim": 24},
     2: {"num_classes": 5, "num_queries": 7},
+    3: {"temperature": 50.0},
     4: {"nhead": 2, "enc_layers": 2, "dim_feedforward": 20, "dropout": 0.1},
     5: {"dec_layers": 3},
 }
+DROPPED = "how many numbers go through dropout"
+SPREAD = "how much results vary in training mode"
+STRUCTURE = "the results in training mode"
+SAME_IN_TRAINING = "the same twice in training mode"
+APART = "no two object queries start alike"
 SAME_IN_EVALUATION = "the same twice in evaluation mode"
 DROPS_IN_TRAINING = "dropout acts in training mode"
 
@@ -33,6 +44,18 @@ DROPOUT_MISTAKES = (
         "The constructor gets `dropout`. In training mode it should make a difference.",
         "What do the layers that PyTorch ships do with this argument?",
         sign=DROPS_IN_TRAINING,
+    ),
+    Mistake(
+        "dropout in other places",
+        "Which numbers does dropout set to zero in a layer?",
+        "The attention weights, what comes out of the ReLU, and what each part adds to its sum.",
+        sign=DROPPED,
+    ),
+    Mistake(
+        "dropout in other places",
+        "At which point of a sum does dropout act?",
+        "On what a part adds, before it is added. The sum and the norm after it are left alone.",
+        sign=SPREAD,
     ),
 )
 
@@ -54,12 +77,14 @@ def make_arguments(step: int) -> partial:
     return partial(arguments, step)
 
 
-def is_refused(argument: str, work: Callable, *given) -> bool:
-    """Whether `work(*given)` ends in a TypeError or ValueError that names the argument."""
+def is_refused(work: Callable, *given) -> bool:
+    """Whether `work(*given)` ends in an error that its author meant, in whatever words."""
     try:
         work(*given)
-    except Exception as error:
-        return isinstance(error, (TypeError, ValueError)) and argument in str(error)
+    except (TypeError, ValueError, AssertionError):
+        return True
+    except Exception:
+        return False
     return False
 
 
@@ -80,6 +105,13 @@ def padded_images() -> tuple[Tensor, Tensor]:
     return (*images(), mask)
 
 
+def train_alone(model: nn.Module, frozen: tuple[str, ...]) -> None:
+    """Training mode, but for the parts of earlier steps."""
+    model.train()
+    for name in frozen:
+        model.get_submodule(name).eval()
+
+
 def run_twice(
     model: nn.Module, *inputs, frozen: tuple[str, ...] = ("backbone",)
 ) -> dict[str, bool]:
@@ -91,12 +123,106 @@ def run_twice(
         return all(torch.equal(left[key], right[key]) for key in ("mem", "class_logits"))
 
     evaluation = alike()
-    model.train()
-    for name in frozen:  # so that nothing but the dropout of this step makes a difference
-        model.get_submodule(name).eval()
+    train_alone(model, frozen)
     return {SAME_IN_EVALUATION: evaluation, DROPS_IN_TRAINING: not alike()}
+
+
+def train_twice(model: nn.Module, *inputs) -> dict[str, bool]:
+    """Whether training mode gives the same twice, where there is no dropout."""
+    train_alone(model, ("backbone",))
+    with torch.no_grad():
+        left, right = (dict(flatten(model(*inputs))) for _ in range(2))
+    return {SAME_IN_TRAINING: all(same(left[path], right[path]) for path in left)}
+
+
+def vary(
+    model: nn.Module, *inputs, frozen: tuple[str, ...] = ("backbone",), key: str = "mem"
+) -> dict[str, Any]:
+    """What dropout does: how many numbers go through it, and how much a result varies.
+
+    The inputs are many copies of one image.
+    """
+    train_alone(model, frozen)
+    with torch.no_grad(), CountedDropout() as dropout:
+        values = model(*inputs)[key]
+    dropped = [f"{number} with probability {p:g}" for p, number in sorted(dropout.counts.items())]
+    return {DROPPED: ", ".join(dropped), SPREAD: About(float(values.std(0).mean()), 0.025)}
+
+
+class CountedDropout(TorchFunctionMode):
+    """Counts the numbers that go through dropout while it is entered, by its probability."""
+
+    def __init__(self):
+        super().__init__()
+        self.counts: Counter = Counter()
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        """Runs a function of tensors, and notes what it drops."""
+        kwargs = kwargs or {}
+        if function in (F.dropout, F.multi_head_attention_forward):
+            given = inspect.signature(function).bind(*args, **kwargs)
+            given.apply_defaults()
+            self.note(function, **given.arguments)
+        elif function is F.scaled_dot_product_attention:
+            self.counts.update(attention_dropped(*args, **kwargs))
+        return function(*args, **kwargs)
+
+    def note(self, function: Callable, **given) -> None:
+        """Counts what dropout itself, or PyTorch's whole attention, drops."""
+        if function is F.dropout:
+            probability, number = given["p"], given["input"].numel()
+        else:
+            (queries, batch, _), keys = given["query"].shape, len(given["key"])
+            probability, number = given["dropout_p"], batch * given["num_heads"] * queries * keys
+        if given["training"] and probability:
+            self.counts[probability] += number
+
+
+def attention_dropped(query, key, value, attn_mask=None, dropout_p=0.0, *_, **__) -> dict:
+    """How many attention weights go through dropout, by its probability."""
+    return {dropout_p: query[..., 0].numel() * key.shape[-2]} if dropout_p else {}
+
+
+def many_copies() -> tuple[Tensor]:
+    """The same small image 512 times."""
+    return (random(1, 3, 48, 48).expand(512, -1, -1, -1),)
+
+
+def train_shapes(model: nn.Module, *inputs) -> dict[str, dict]:
+    """What comes out in training mode: the shape of every result."""
+    train_alone(model, ("backbone",))
+    with torch.no_grad():
+        leaves = flatten(model(*inputs))
+    return {STRUCTURE: {path: str(getattr(leaf, "shape", leaf)) for path, leaf in leaves}}
+
+
+def start_apart(build: Callable) -> dict[str, bool]:
+    """Whether each object query gives answers of its own before any training."""
+    with torch.no_grad():
+        results = build().eval()(*images())
+    numbers = [results["class_logits"][0], results.get("query_pos")]
+    return {APART: all(len(x.unique(dim=0)) == len(x) for x in numbers if x is not None)}
+
+
+def defaults(build: Callable, expected: dict[str, float]) -> dict[str, Any]:
+    """The defaults of a constructor's arguments; one that it does not name counts as expected."""
+    known = inspect.signature(build.args[0].__init__).parameters
+    found = expected | {name: known[name].default for name in expected if name in known}
+    return {
+        f"default of {name}": float(value) if isinstance(value, int | float) else str(value)
+        for name, value in found.items()
+    }
+
+
+def probe_defaults(**expected: float) -> Probe:
+    """A probe of the defaults of these arguments."""
+    return Probe("its default arguments", partial(defaults, expected=expected), of_class=True)
 
 
 FORWARD = Probe("two images 96x160", inputs=images, gradients=True)
 PADDED = Probe("two images with padding", inputs=padded_images)
 TWICE = Probe("the same images twice, with and without dropout", run_twice, images)
+NO_DROPOUT = Probe("the same images twice in training mode", train_twice, images)
+VARY = Probe("512 copies of an image in training mode", vary, many_copies)
+SHAPES = Probe("two images in training mode", train_shapes, images)
+START = Probe("the object queries at the start", start_apart, of_class=True)

@@ -10,7 +10,19 @@ from ...step5_decoder import Step5
 from ...step6_auxiliary_outputs import Step6, TransformerDecoderWithIntermediates
 from ..observing import Probe
 from ..tasks import Mistake, Task
-from .common import DROPOUT_MISTAKES, FORWARD, PADDED, TWICE, make_arguments, random, run_twice
+from .common import (
+    DROPOUT_MISTAKES,
+    FORWARD,
+    PADDED,
+    SHAPES,
+    TWICE,
+    VARY,
+    make_arguments,
+    probe_defaults,
+    random,
+    run_twice,
+    vary,
+)
 
 SELF_QUERY_KEY = "query = key = hidden + query_pos"
 SELF_VALUE = "value=hidden"
@@ -38,7 +50,9 @@ DECODER_LAYERS = (
 LAST_STATE = "return self.norm(states[-1])"
 BUILT_ONCE = "the decoder is built once"
 
-DECODER_TWICE = replace(TWICE, run=partial(run_twice, frozen=("backbone", "encoder")))
+EARLIER = ("backbone", "encoder")
+DECODER_TWICE = replace(TWICE, run=partial(run_twice, frozen=EARLIER))
+DECODER_VARY = replace(VARY, run=partial(vary, frozen=EARLIER, key="class_logits"))
 
 STEP5_MISTAKES = (
     Mistake(
@@ -326,7 +340,12 @@ def states():
 
 
 TASKS = (
-    Task(Step5, (FORWARD, PADDED, DECODER_TWICE), STEP5_MISTAKES, make_arguments(5)),
+    Task(
+        Step5,
+        (FORWARD, PADDED, DECODER_TWICE, DECODER_VARY, probe_defaults(dec_layers=6)),
+        STEP5_MISTAKES,
+        make_arguments(5),
+    ),
     Task(
         TransformerDecoderWithIntermediates,
         (Probe("7 queries that read 12 tokens", inputs=states, gradients=True),),
@@ -335,7 +354,7 @@ TASKS = (
     ),
     Task(
         Step6,
-        (FORWARD, PADDED, Probe("building it", built_once, of_class=True)),
+        (FORWARD, PADDED, Probe("building it", built_once, of_class=True), SHAPES),
         STEP6_MISTAKES,
         make_arguments(5),
     ),

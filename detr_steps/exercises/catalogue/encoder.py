@@ -2,7 +2,15 @@
 
 from ...step4_encoder import Step4
 from ..tasks import Mistake, Task
-from .common import DROPOUT_MISTAKES, FORWARD, PADDED, TWICE, make_arguments
+from .common import (
+    DROPOUT_MISTAKES,
+    FORWARD,
+    PADDED,
+    TWICE,
+    VARY,
+    make_arguments,
+    probe_defaults,
+)
 
 QUERY_KEY = "query = key = tokens + positions"
 VALUE = "value=tokens"
@@ -145,4 +153,17 @@ STEP4_MISTAKES = (
     *DROPOUT_MISTAKES,
 )
 
-TASKS = (Task(Step4, (FORWARD, PADDED, TWICE), STEP4_MISTAKES, make_arguments(4)),)
+TASKS = (
+    Task(
+        Step4,
+        (
+            FORWARD,
+            PADDED,
+            TWICE,
+            VARY,
+            probe_defaults(nhead=8, enc_layers=6, dim_feedforward=2048, dropout=0.1),
+        ),
+        STEP4_MISTAKES,
+        make_arguments(4),
+    ),
+)

@@ -3,7 +3,7 @@
 from ...step8_set_loss import Step8
 from ..observing import Probe
 from ..tasks import Mistake, Task
-from .common import arguments
+from .common import arguments, probe_defaults
 from .matching import (
     ACCEPTED,
     COPIES,
@@ -12,6 +12,7 @@ from .matching import (
     made_predictions,
     made_targets,
     refuses_targets,
+    wide_range,
 )
 
 MATCHINGS = (
@@ -239,7 +240,10 @@ TASKS = (
             Probe(
                 "how often numbers go to the CPU",
                 lambda model: count_copies(model.compute_loss, (1, 1), (3, 3)),
+                remark=True,
             ),
+            Probe("boxes of all sizes and logits of all scales", loss, wide_range, True),
+            probe_defaults(w_class=2, w_bbox=5, w_giou=2, no_object_weight=0.1),
         ),
         STEP8_MISTAKES,
         lambda: {

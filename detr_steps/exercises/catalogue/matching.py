@@ -8,7 +8,7 @@ from ...step7_hungarian_matching import Step7
 from ..observing import Probe
 from ..tasks import Mistake, Task
 from .boxes import made_boxes
-from .common import arguments, is_refused, random
+from .common import arguments, is_refused, probe_defaults, random
 
 PROB = "prob = class_logits.softmax(-1)"
 LABELS = "labels[None, :, None]"
@@ -207,6 +207,21 @@ def some_images() -> tuple[dict, list]:
     return made_predictions(3), made_targets(0, 7, 2)
 
 
+def wide_range() -> tuple[dict, list]:
+    """Forty images: from tiny to large boxes, from flat to sure predictions."""
+    outputs, targets = made_predictions(40), made_targets(*[6] * 40)
+    scale = torch.logspace(-3, 0, 40)[:, None, None]
+    boxes, logits = (outputs[key].detach().clone() for key in ("bbox_pred", "class_logits"))
+    boxes[..., 2:] *= scale
+    outputs |= {
+        "bbox_pred": boxes.requires_grad_(),
+        "class_logits": (20 * scale.flip(0) * logits).requires_grad_(),
+    }
+    for target, factor in zip(targets, scale.flatten(), strict=True):
+        target["boxes"][:, 2:] *= factor
+    return outputs, targets
+
+
 def pairs(model, outputs, targets) -> list:
     """What `match` returns, each image's pairs in the order of their queries."""
     found = model.match(outputs, targets)
@@ -231,7 +246,7 @@ def refuses_targets(work) -> dict[str, bool]:
         {"boxes": made_boxes(3)},
     )
     batches = [[*made_targets(1), {**made_targets(1, 2)[1], **changes}] for changes in wrong]
-    refused = all(is_refused("targets", work, made_predictions(2), batch) for batch in batches)
+    refused = all(is_refused(work, made_predictions(2), batch) for batch in batches)
     return {TARGETS_REFUSED: refused}
 
 
@@ -275,7 +290,10 @@ TASKS = (
             Probe(
                 "how often numbers go to the CPU",
                 lambda model: count_copies(model.match, (1, 1), (3, 1)),
+                remark=True,
             ),
+            Probe("boxes of all sizes and logits of all scales", pairs, wide_range),
+            probe_defaults(cost_class=2, cost_bbox=5, cost_giou=2),
         ),
         STEP7_MISTAKES,
         lambda: {

@@ -5,7 +5,15 @@ import torch
 from ...step3_positional_encoding import PositionEmbedding2D, Step3
 from ..observing import Probe
 from ..tasks import Mistake, Task
-from .common import FORWARD, PADDED, make_arguments, random
+from .common import (
+    FORWARD,
+    NO_DROPOUT,
+    PADDED,
+    START,
+    make_arguments,
+    probe_defaults,
+    random,
+)
 
 Y = "y = 2 * math.pi * y / (y[:, -1:, :] + 1e-6)"
 X = "x = 2 * math.pi * x / (x[:, :, -1:] + 1e-6)"
@@ -213,9 +221,15 @@ TASKS = (
         (
             Probe("a map of 6 rows and 9 columns", inputs=maps),
             Probe("two such maps, the second one padded", inputs=padded_maps),
+            probe_defaults(emb_dim=256, temperature=10000),
         ),
         EMBEDDING_MISTAKES,
         lambda: {"emb_dim": 16, "temperature": 50.0},
     ),
-    Task(Step3, (FORWARD, PADDED), STEP3_MISTAKES, make_arguments(3)),
+    Task(
+        Step3,
+        (FORWARD, PADDED, NO_DROPOUT, START, probe_defaults(temperature=10000)),
+        STEP3_MISTAKES,
+        make_arguments(3),
+    ),
 )

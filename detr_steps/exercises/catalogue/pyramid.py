@@ -9,7 +9,7 @@ from ...step0_resnet_fpn import FPN, ResNetFPN, Step0
 from ...step1_single_feature_map import Step1
 from ..observing import Probe
 from ..tasks import Mistake, Task
-from .common import FORWARD, images, is_refused, make_arguments, random
+from .common import FORWARD, images, is_refused, make_arguments, probe_defaults, random
 
 SILENT = "it is built without a warning"
 IMAGES_REFUSED = "images that are no floats [B, 3, H, W] are refused"
@@ -50,7 +50,7 @@ def built_silently(build) -> dict:
 def refuses_images(model) -> dict:
     """Whether bytes, and an image without a batch axis, end in an error that names `images`."""
     wrong = torch.zeros(2, 3, 64, 64, dtype=torch.uint8), torch.zeros(3, 64, 64)
-    return {IMAGES_REFUSED: all(is_refused("images", model, bad) for bad in wrong)}
+    return {IMAGES_REFUSED: all(is_refused(model, bad) for bad in wrong)}
 
 
 FPN_MISTAKES = (
@@ -293,6 +293,7 @@ TASKS = (
         (
             Probe("three maps, each half as large as the one before", inputs=even, gradients=True),
             Probe("three maps with an odd number of rows", inputs=odd),
+            probe_defaults(emb_dim=256),
         ),
         FPN_MISTAKES,
         lambda: {"in_channels": {3: 8, 4: 12, 5: 16}, "emb_dim": 20},
@@ -302,6 +303,7 @@ TASKS = (
         (
             Probe("two images 96x160", inputs=images),
             Probe("building it with a backbone's name", built_silently, of_class=True),
+            probe_defaults(emb_dim=256),
         ),
         BACKBONE_MISTAKES,
         lambda: {"backbone": "resnet18", "emb_dim": 24},
@@ -312,5 +314,10 @@ TASKS = (
         STEP0_MISTAKES,
         make_arguments(1),
     ),
-    Task(Step1, (FORWARD, Probe("its width", width)), STEP1_MISTAKES, make_arguments(1)),
+    Task(
+        Step1,
+        (FORWARD, Probe("its width", width), probe_defaults(emb_dim=256)),
+        STEP1_MISTAKES,
+        make_arguments(1),
+    ),
 )

@@ -3,7 +3,7 @@
 from ...step2_queries_and_heads import Step2
 from ..observing import Probe
 from ..tasks import Mistake, Task
-from .common import FORWARD, make_arguments
+from .common import FORWARD, NO_DROPOUT, START, make_arguments, probe_defaults
 
 CONTENT_QUERIES = "self.queries = nn.Parameter(torch.randn(num_queries, self.emb_dim))"
 BBOX_PRED = "self.bbox_head(hidden).sigmoid()"
@@ -121,7 +121,13 @@ def attributes(model) -> dict[str, int]:
 TASKS = (
     Task(
         Step2,
-        (FORWARD, Probe("its number of classes", attributes)),
+        (
+            FORWARD,
+            Probe("its number of classes", attributes),
+            NO_DROPOUT,
+            START,
+            probe_defaults(num_classes=80, num_queries=100),
+        ),
         STEP2_MISTAKES,
         make_arguments(2),
     ),
