@@ -5,7 +5,7 @@ import difflib
 import inspect
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache, partial
 from textwrap import dedent
 
@@ -175,14 +175,22 @@ def trace_rows(step: type[nn.Module], images: Tensor) -> dict[tuple[str, str, st
         key = re.sub(r"\.\d+", ".*", name), given, shape(output)
         rows[key] = rows.get(key, 0) + 1
 
-    with torch.device("meta"):
-        model = step().eval().requires_grad_(False)
-    for name, module in model.named_modules():
-        deep = name.startswith("backbone.") and name.count(".") > 1
-        if name and not deep and not isinstance(module, QUIET):
-            module.register_forward_hook(partial(record, name), with_kwargs=True)
-    model(images.detach().to("meta", torch.get_default_dtype()))
+    model = shapes_of(step)
+    with ExitStack() as hooks:
+        for name, module in model.named_modules():
+            deep = name.startswith("backbone.") and name.count(".") > 1
+            if name and not deep and not isinstance(module, QUIET):
+                note = partial(record, name)
+                hooks.enter_context(module.register_forward_hook(note, with_kwargs=True))
+        model(images.detach().to("meta", torch.get_default_dtype()))
     return rows
+
+
+@cache
+def shapes_of(step: type[nn.Module]) -> nn.Module:
+    """A step with default arguments on the "meta" device: tensors have shapes but no numbers."""
+    with torch.device("meta"):
+        return step().eval().requires_grad_(False)
 
 
 def has_shape(value: object) -> bool:
@@ -199,35 +207,27 @@ def shape(value: object) -> str:
 
 @cache
 def count_cost(step: type[nn.Module]) -> tuple[int, int]:
-    """Parameters, and multiply-adds of one 640x640 image, counted by PyTorch's FlopCounterMode.
-
-    The model is built and run on the "meta" device, where tensors have shapes but no numbers.
-    """
-    with torch.device("meta"):
-        model, image = step().eval().requires_grad_(False), torch.rand(1, 3, 640, 640)
+    """Parameters, and multiply-adds of one 640x640 image, counted by PyTorch's FlopCounterMode."""
+    model = shapes_of(step)
     with FlopCounterMode(display=False) as counter:
-        model(image)
+        model(torch.rand(1, 3, 640, 640, device="meta"))
     return sum(p.numel() for p in model.parameters()), counter.get_total_flops() // 2
 
 
 def cost_table(step: int) -> str:
-    """A table of parameters and multiply-adds, of the steps up to this one and added by each.
+    """A table of what a step costs, beside the step before it, for one 640x640 image.
 
-    For one 640x640 image, with default arguments.
+    With default arguments.
     """
-    rows = [
-        "| step | parameters | added | multiply-adds | added |",
-        "|---|--:|--:|--:|--:|",
-    ]
-    before = (0, 0)
-    for i, cls in enumerate(STEPS[: step + 1]):
-        parameters, macs = count_cost(cls)
+    shown = range(max(0, step - 1), step + 1)
+    costs = [count_cost(STEPS[i]) for i in shown]
+    rows = ["| | parameters | multiply-adds |", "|---|--:|--:|"]
+    for i, (parameters, macs) in zip(shown, costs, strict=True):
         name = f"**{i} {NAMES[i]}**" if i == step else f"{i} {NAMES[i]}"
-        rows.append(
-            f"| {name} | {parameters:,} | {parameters - before[0]:+,} "
-            f"| {macs / 1e9:.2f} G | {(macs - before[1]) / 1e9:+.2f} G |"
-        )
-        before = parameters, macs
+        rows.append(f"| {name} | {parameters:,} | {macs / 1e9:.2f} G |")
+    if step:
+        parameters, macs = (new - old for old, new in zip(*costs, strict=True))
+        rows.append(f"| added | {parameters:+,} | {macs / 1e9:+.2f} G |")
     return "\n".join(rows)
 
 

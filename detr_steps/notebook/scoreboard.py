@@ -16,7 +16,7 @@ from ..step8_set_loss import Step8
 from ..training.detectors import load_detector
 from .attention import cells_of, own_shares, owners_of, recorded_attention
 from .lesson import NAMES, STEPS
-from .results import Summary, read_ablations, summarize
+from .results import difference, read_ablations
 from .scene import load_scene, scene_outlines
 
 QUESTIONS = ("sees the image?", "tells positions?", "tells objects apart?", "one box an object?")
@@ -121,18 +121,12 @@ def answers(step: int) -> tuple[str, str, str, str]:
     return image, positions, apart, one_box
 
 
-@cache
-def ablations() -> dict[str, Summary]:
-    """Our own runs, by variant."""
-    return summarize(read_ablations())
-
-
 def lost_without(step: int) -> str:
     """The AP that is lost without a step's part: the paper's, and ours."""
     if step not in WITHOUT:
         return ""
     paper, variant = WITHOUT[step]
-    return f"{paper} / {ablations()[variant].difference:.1f}"
+    return f"{paper} / {difference(read_ablations(), variant):.1f}"
 
 
 def show_scoreboard(step: int, filled: bool = False) -> None:
