@@ -41,7 +41,7 @@ app = typer.Typer(
     help="Train Step8, DETR, evaluate it, and detect with it. Without options it learns from "
     "scenes that it draws itself, on whatever device there is. Run the notebooks, make a course "
     "out of them, and grade what comes back. And measure: ablations, the film of the matching, "
-    "benchmarks.",
+    "mutants that the checker rejects, benchmarks.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -620,6 +620,22 @@ def film_command(
     from .notebook.film import FILM  # needs the extra "notebooks"
 
     record_film(out or FILM, steps, pretrain_steps, scenes)
+
+
+@app.command("mutants")
+@plain_errors()
+def mutants_command(
+    only: Annotated[
+        str | None, typer.Option(help="a task of the exercises, as Step4, whose module is tried")
+    ] = None,
+    least: Annotated[float, typer.Option(help="share to be rejected, else exit 1")] = 0.97,
+) -> None:
+    """Count how many wrong versions of the nine steps the checker of the exercises rejects."""
+    with checkout_needed("experiments"):
+        from experiments.mutants import run_mutants
+
+    if run_mutants(only) < least:
+        raise typer.Exit(1)
 
 
 @app.command("benchmarks")

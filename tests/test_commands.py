@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 import benchmarks.run
 import experiments.ablations
 import experiments.film
+import experiments.mutants
 from detr_steps.commands import app
 from detr_steps.notebook.film import FILM
 from detr_steps.notebook.results import ABLATIONS
@@ -115,6 +116,7 @@ def test_an_unknown_group_of_benchmarks_is_refused_with_the_known_ones():
     [
         ("ablations", "experiments.ablations"),
         ("film", "experiments.film"),
+        ("mutants", "experiments.mutants"),
         ("benchmarks", "benchmarks.run"),
     ],
 )

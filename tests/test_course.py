@@ -13,7 +13,7 @@ from attempts import ATTEMPTS
 from cli import accepted, refused
 from nbformat import v4
 
-from detr_steps.course.copies import solve, write_course
+from detr_steps.course.copies import solve, student_copy, write_course
 from detr_steps.course.grading import (
     ending,
     find_exercises,
@@ -21,9 +21,11 @@ from detr_steps.course.grading import (
     grade_notebook,
     grade_rows,
 )
+from detr_steps.course.submission import read_results, save_results
 from detr_steps.exercises import check
 from detr_steps.exercises.catalogue import TASKS
 from detr_steps.exercises.questions import QUESTIONS
+from detr_steps.notebook.runner import execute
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("Step*.ipynb"))
@@ -306,3 +308,52 @@ def test_the_page_on_teaching_names_the_exercises_and_known_mistakes():
         written = re.findall(r"`(\w+)`", row.split("|")[2])
         assert written == [exercise["solution"] for exercise in find_exercises(notebook)]
         assert set(re.findall(r"(?<!\*)\*([^*]+)\*", row)) <= known
+
+
+THIEF = """\
+import json, os
+from pathlib import Path
+
+report = Path("..", os.environ["DETR_STEPS_SUBMISSION"])
+report.write_text({text})
+os._exit(0)"""
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['"not json"', 'json.dumps({"box_cxcywh_to_xyxy": "passed"})', '"0" * 64 + "\\n{}"'],
+)
+def test_a_report_that_a_notebook_writes_itself_counts_for_nothing(text, tmp_path):
+    cells = code(SETUP), exercise(STUB), code(THIEF.replace("{text}", text))
+    report = grade_notebook(save(tmp_path / "thief.ipynb", *cells), 120, 4 * 2**30)
+    assert report.results == {"box_cxcywh_to_xyxy": "not reached"}
+    assert report.note == "its report was not written by the check"
+
+
+def test_results_are_read_back_with_their_key_alone(tmp_path):
+    path = tmp_path / "report"
+    assert read_results(path, "key", {"FPN"}) == {}
+    save_results({"FPN": "passed", "Step9": "passed"}, path, "key")
+    assert read_results(path, "key", {"FPN"}) == {"FPN": "passed"}
+    with pytest.raises(ValueError, match="not written by the check"):
+        read_results(path, "another", {"FPN"})
+
+
+def checks_of(notebook):
+    """What the cells say that check an exercise."""
+    cells = [cell for cell in notebook.cells if "check" in cell.metadata.get("tags", ())]
+    return [cell.outputs[-1]["data"]["text/plain"] for cell in cells]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_students_copy_runs_from_top_to_bottom(path):
+    empty = student_copy(nbformat.read(path, 4))
+    execute(empty, path.parent, "empty")
+    assert checks_of(empty) and all("not attempted yet" in text for text in checks_of(empty))
+    filled = student_copy(nbformat.read(path, 4))
+    for cell in filled.cells:
+        if "exercise" in cell.metadata:
+            cell.source = solve(cell.source, **cell.metadata.exercise)
+    execute(filled, path.parent, "filled")
+    assert all(": passed." in text for text in checks_of(filled))

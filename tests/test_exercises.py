@@ -1,7 +1,12 @@
 """The checker names the mistakes, passes what is right, and survives whatever it is given."""
 
+import collections
 import contextlib
+import itertools
 import math
+import os
+import signal
+import sys
 import time
 from functools import partial
 
@@ -14,9 +19,9 @@ from attempts import ATTEMPTS
 from torch import nn
 
 import detr_steps
-from detr_steps import FPN, ResNetFPN, Step3, Step4, Step5, Step6, Step7
+from detr_steps import FPN, ResNetFPN, Step2, Step3, Step4, Step5, Step6, Step7
 from detr_steps.backbone import build_backbone
-from detr_steps.exercises import check
+from detr_steps.exercises import check, checker
 from detr_steps.exercises.catalogue import TASKS
 from detr_steps.exercises.catalogue.decoder import BUILT_ONCE, built_once
 from detr_steps.exercises.catalogue.matching import count_copies
@@ -447,6 +452,56 @@ def test_what_is_right_but_slower_passes_with_a_remark(name, change):
     old, new, *more, mistake = change
     answer = check(write(ATTEMPTS[name][0], (old, new), *(more[0] if more else ())), name)
     assert answer.passed and f"Remark ({mistake}): " in answer.message, answer
+
+
+ENDS = {
+    "a loop in C": ("collections.deque(itertools.count(), maxlen=0)", "no end", "1 s"),
+    "an exit": ("os._exit(3)", "process ended", "exit code 3"),
+    "a fault": ("os.kill(os.getpid(), signal.SIGSEGV)", "process ended", "SIGSEGV"),
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs copies of a process")
+@pytest.mark.parametrize("end", ENDS)
+def test_whatever_an_attempt_does_the_notebook_goes_on(end):
+    line, mistake, text = ENDS[end]
+    namespace = {"collections": collections, "itertools": itertools, "os": os, "signal": signal}
+    exec(f"def my_corners(boxes):\n    {line}", namespace)
+    answer = check(namespace["my_corners"], "box_cxcywh_to_xyxy", time_limit=1)
+    assert answer.mistake == mistake and text in answer.message, answer
+
+
+def test_where_no_copy_can_be_made_a_thread_has_to_do(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    assert check(Step4).passed
+    with pytest.raises(TimeUp):
+        run_limited(lambda: [None for _ in iter(int, 1)], 0.2)
+    with pytest.raises(SystemExit):
+        run_limited(exit, 5)
+
+
+def test_what_cannot_be_handed_over_is_said():
+    with pytest.raises(RuntimeError, match="cannot be handed over"):
+        run_limited(lambda: lambda: 0, 5)
+
+
+def test_a_chain_of_own_steps_is_judged_by_the_name_of_its_last_one():
+    first = type("MyStep2", (Step2,), {"__module__": "learner"})
+    namespace = {**NAMES, "__name__": "learner", "Step2": first}
+    exec(ATTEMPTS["Step3"][0], namespace)
+    second = namespace["MyStep3"]
+    assert second.__mro__[1] is first
+    answer = check(second)
+    assert answer.passed and "It does what Step3 does" in answer.message, answer
+    nameless = type("Decoded", (second,), {"size": 0, "__module__": "learner"})
+    assert "which step is it?" in check(nameless).message
+    assert check(nameless, "Step3").passed
+
+
+def test_no_error_leaves_the_check(monkeypatch):
+    monkeypatch.setattr(checker, "best_answer", lambda *args: 1 / 0)
+    answer = check(Step4)
+    assert answer.mistake == "cannot tell" and "ZeroDivisionError" in answer.message
 
 
 def test_hints_grow_stronger():

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from subprocess import DEVNULL
+from subprocess import DEVNULL, PIPE
 from typing import Any
 
 import nbformat
@@ -28,7 +28,7 @@ from rich.text import Text
 
 from ..exercises.catalogue import TASKS
 from ..exercises.questions import QUESTIONS, ask
-from .submission import printable, short_error
+from .submission import printable, read_results, short_error
 
 MARK = "DETR_STEPS_SUBMISSION"  # environment variable by which the processes of one are found
 INTERVAL = 0.1  # seconds between two looks at a process
@@ -129,26 +129,28 @@ def run_apart(
 ) -> tuple[dict[str, str], str]:
     """Runs a submission in a process and an empty folder of its own; results, and a note."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        mark = secrets.token_hex()
-        report, job, workplace = (Path(folder, name) for name in (mark, "job", "workplace"))
+        mark, key = secrets.token_hex(), secrets.token_hex()
+        report, workplace = (Path(folder, name) for name in (mark, "workplace"))
         workplace.mkdir()
-        content = {"cells": cells, "exercises": exercises, "report": str(report)}
-        job.write_text(json.dumps(content), encoding="utf-8")
-        with job.open() as stdin:
-            process = psutil.Popen(
-                [sys.executable, "-m", f"{__package__}.submission"],
-                cwd=workplace,
-                env=os.environ | {MARK: mark, "IPYTHONDIR": folder, "MPLBACKEND": "agg"},
-                stdin=stdin,
-                stdout=DEVNULL,
-                stderr=DEVNULL,
-            )
+        job = {"cells": cells, "exercises": exercises, "report": str(report), "key": key}
+        process = psutil.Popen(
+            [sys.executable, "-m", f"{__package__}.submission"],
+            cwd=workplace,
+            env=os.environ | {MARK: mark, "IPYTHONDIR": folder, "MPLBACKEND": "agg"},
+            stdin=PIPE,
+            stdout=DEVNULL,
+            stderr=DEVNULL,
+        )
+        with suppress(BrokenPipeError), process.stdin as stdin:
+            stdin.write(json.dumps(job).encode())  # in no file, where a cell could read the key
         try:
             note = wait(process, time_limit, memory_limit)
         finally:
             end(process, mark)
-        found = report.read_text(encoding="utf-8") if report.exists() else "{}"
-        return json.loads(found), note
+        try:
+            return read_results(report, key, {one["solution"] for one in exercises}), note
+        except (OSError, ValueError) as error:
+            return {}, note or str(error)
 
 
 def wait(process: psutil.Popen, time_limit: float, memory_limit: int) -> str:

@@ -1,13 +1,16 @@
 """What runs in the process of one submission: `python -m detr_steps.course.submission < JOB`.
 
 A job is JSON: the source of all `cells`, the `exercises` (each the name of the attempt and of what
-it stands for), and the `report`, the path of the file for what came of each of them.
+it stands for), the `report`, the path of the file for what came of each of them, and the `key` by
+which that file is signed, so that no cell can write it.
 """
 
+import hmac
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
@@ -59,15 +62,41 @@ def run_cells(cells: Iterable[str]) -> tuple[Mapping[str, Any], list[str]]:
     return shell.user_ns, [short_error(error) if error else "" for error in errors]
 
 
-def save_results(results: Mapping[str, str], path: Path) -> None:
-    """Writes results as JSON; whoever reads the file never sees half of it."""
+def save_results(results: Mapping[str, str], path: Path, key: str) -> None:
+    """Writes results as signed JSON; whoever reads the file never sees half of it."""
+    content = json.dumps(results)
     new = path.with_suffix(".new")
-    new.write_text(json.dumps(results), encoding="utf-8")
+    new.write_text(f"{signature(content, key)}\n{content}", encoding="utf-8")
     new.replace(path)
 
 
-def work(job: Mapping[str, Any]) -> None:
+def read_results(path: Path, key: str, known: Container[str]) -> dict[str, str]:
+    """The results in a file that `save_results` has written with this key; none without a file.
+
+    Args:
+        path: the file.
+        key: the one of the job.
+        known: the names of the exercises.
+
+    Raises:
+        ValueError: somebody else has written the file.
+    """
+    if not path.exists():
+        return {}
+    signed, _, content = path.read_text(encoding="utf-8", errors="replace").partition("\n")
+    if not hmac.compare_digest(signed.encode(), signature(content, key).encode()):
+        raise ValueError("its report was not written by the check")
+    return {task: result for task, result in json.loads(content).items() if task in known}
+
+
+def signature(content: str, key: str) -> str:
+    """What nobody can write below a content without its key."""
+    return hmac.new(key.encode(), content.encode(), "sha256").hexdigest()
+
+
+def work(job: dict[str, Any]) -> None:
     """Runs a submission, and reports after each exercise: the next one may be the end."""
+    save = partial(save_results, path=Path(job.pop("report")), key=job.pop("key"))
     for exercise in job["exercises"]:  # now, while nothing in the package can have been replaced
         _ = TASKS[exercise["solution"]].expected
     namespace, errors = run_cells(job["cells"])
@@ -75,7 +104,7 @@ def work(job: Mapping[str, Any]) -> None:
     for exercise in job["exercises"]:
         attempt, solution, cell = (exercise[key] for key in ("attempt", "solution", "cell"))
         results[solution] = verdict(namespace, attempt, solution, errors[cell])
-        save_results(results, Path(job["report"]))
+        save(results)
 
 
 if __name__ == "__main__":

@@ -12,11 +12,12 @@ import torch
 from .answer import Answer
 from .catalogue import TASKS
 from .general import explain
-from .limited import TimeUp, run_limited
-from .observing import CONSTRUCTION, OWN_NAMES, Observations
+from .limited import Died, TimeUp, run_limited
+from .observing import CONSTRUCTION, OWN_NAMES, Observations, safely
 from .reports import STAGES, precedence, report, source_diff, stage
 from .tasks import Mistake, Task
 
+PACKAGE = __name__.partition(".")[0]
 EMPTY = {"RESUME", "NOP", "LOAD_CONST", "RETURN_CONST", "RETURN_VALUE", "COPY_FREE_VARS"}
 
 
@@ -32,18 +33,26 @@ def check(attempt: Any, name: str | None = None, hint: int = 1, time_limit: floa
         hint: 1 for a hint, 2 for a stronger one, 3 for the package's source beside yours.
         time_limit: seconds.
     """
-    task = find_task(attempt, name)
-    if isinstance(task, Answer):
-        return task
-    label = getattr(attempt, "__name__", None) or task.name
-    if not is_attempted(attempt):
-        return Answer(False, f"{label}: not attempted yet.")
+    label = str(getattr(attempt, "__name__", None) or name or "check")
     try:
+        task = find_task(attempt, name)
+        if isinstance(task, Answer):
+            return task
+        if not is_attempted(attempt):
+            return Answer(False, f"{label}: not attempted yet.")
         with fixed_conditions():
             return best_answer(task, label, attempt, hint, time_limit)
     except TimeUp:
         message = f"{label}: stopped after {time_limit:g} s. Is there a loop that never ends?"
         return Answer(False, message, "no end")
+    except Died as error:
+        message = f"{label}: it ended the process that it ran in ({error}). The notebook goes on."
+        return Answer(False, message, "process ended")
+    except Exception as error:  # of something that no one has thought of yet
+        found = f"{type(error).__name__}: {safely(str, error)}"
+        return Answer(
+            False, f"{label}: cannot tell. The check itself failed ({found}).", "cannot tell"
+        )
 
 
 @contextmanager
@@ -92,18 +101,28 @@ def find_task(attempt: Any, name: str | None) -> Task | Answer:
         if name in TASKS:
             return TASKS[name]
         return Answer(False, f"check: expected one of {', '.join(TASKS)}, found {name!r}.")
-    for task in TASKS.values():
-        if attempt is task.solution:
-            return task
-    for ancestor in getattr(attempt, "__mro__", ())[1:]:
-        for task in TASKS.values():
-            if ancestor in getattr(task.solution, "__bases__", ()):
-                return task
-    return Answer(
+    return find_by_class(attempt) or Answer(
         False,
         "check: expected a class that inherits from a step, or a name beside it, "
         f"one of {', '.join(TASKS)}.",
     )
+
+
+def find_by_class(attempt: Any) -> Task | Answer | None:
+    """The task of a class: by its own name, as MyStep5, or by the step that it inherits from."""
+    name = getattr(attempt, "__name__", "")
+    named = [task for task in TASKS.values() if name.lower().endswith(task.name.lower())]
+    if named:
+        return max(named, key=lambda task: len(task.name))
+    own = [one for one in getattr(attempt, "__mro__", ()) if not one.__module__.startswith(PACKAGE)]
+    for ancestor in getattr(attempt, "__mro__", ())[1:]:
+        for task in TASKS.values():
+            if ancestor in getattr(task.solution, "__bases__", ()):
+                if sum(issubclass(one, ancestor) for one in own) == 1:
+                    return task
+                message = f'{name}: which step is it? Write check({name}, "Step5"), for example.'
+                return Answer(False, message)
+    return None
 
 
 def is_attempted(attempt: Any) -> bool:
