@@ -201,7 +201,8 @@ def test_a_survey_counts_what_is_there(tmp_path):
         "pixels": "RGB: 3, RGB, turned: 1, L: 1, P: 1",
         "objects": "6; an image has 1 (median), 2 at most",
         "of each class": "bird: 2, cat: 2, cup: 2",
-        "sizes at 128 pixels": "medium: 6, small: 0, large: 0",
+        "sizes at 128 pixels": "medium: 6, small: 0, large: 0 "
+        "(small: below 32x32 pixels, large: from 96x96 on)",
         "images without objects": "1",
         "crowds, left out of training": "1",
         "boxes left out: repeats another": "1",

@@ -115,10 +115,8 @@ def match_parameters(reference: nn.Module, model: nn.Module, by_name: bool = Tru
         if count_shapes(theirs) == count_shapes(ours):
             return Match(pair_blocks(theirs, ours, by_name), [], [])
     pairs = pair_blocks(cut(left), cut(right), by_name)
-    paired = {block.name for pair in pairs for block in pair[:1]}, {ours.name for _, ours in pairs}
-    return Match(
-        pairs, [n for n in left if n not in paired[0]], [n for n in right if n not in paired[1]]
-    )
+    found, used = {theirs.name for theirs, _ in pairs}, {ours.name for _, ours in pairs}
+    return Match(pairs, [n for n in left if n not in found], [n for n in right if n not in used])
 
 
 def count_shapes(blocks: list[Block]) -> Counter:
@@ -128,8 +126,8 @@ def count_shapes(blocks: list[Block]) -> Counter:
 
 def pair_blocks(theirs: list[Block], ours: list[Block], by_name: bool) -> list[tuple[Block, Block]]:
     """Pairs of blocks of the same shape: the same block, else alike in name, else in order."""
-    pairs = [(block, block) for block in theirs if block in set(ours)]
-    same = {block for block, _ in pairs}
+    same = set(theirs) & set(ours)
+    pairs = [(block, block) for block in theirs if block in same]
     for shape in dict.fromkeys(block.shape for block in theirs):
         left = [block for block in theirs if block.shape == shape and block not in same]
         right = [block for block in ours if block.shape == shape and block not in same]
