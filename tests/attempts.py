@@ -316,6 +316,11 @@ class MyStep3(Step2):
             "queries and their positions are one",
         ),
         ('self.where(out["features"], small)', 'self.where(out["features"])', "mask ignored"),
+        (
+            '        out["query_pos"] = self',
+            '        out["padding_mask"] = small\n        out["query_pos"] = self',
+            "a mask where none was given",
+        ),
         ("[:, rows][:, :, columns]", "[:, rows][:, :, columns].logical_not()", "mask inverted"),
         (
             "small = padding_mask[:, rows][:, :, columns]",

@@ -27,6 +27,7 @@ DROPPED = "how many numbers go through dropout"
 SPREAD = "how much results vary in training mode"
 STRUCTURE = "the results in training mode"
 SAME_IN_TRAINING = "the same twice in training mode"
+NO_MASK = "no mask in the result where none was given"
 APART = "no two object queries start alike"
 SAME_IN_EVALUATION = "the same twice in evaluation mode"
 DROPS_IN_TRAINING = "dropout acts in training mode"
@@ -99,9 +100,12 @@ def images() -> tuple[Tensor]:
 
 
 def padded_images() -> tuple[Tensor, Tensor]:
-    """The first image is padded at the bottom, the second one at the right as well."""
+    """The first image is padded at the bottom, the second one at the right as well.
+
+    Padding begins inside of cells of 8 pixels: the nearest pixel says another thing than most do.
+    """
     mask = torch.zeros(2, 96, 160, dtype=torch.bool)
-    mask[0, 80:] = mask[1, 64:] = mask[1, :, 112:] = True
+    mask[0, 66:] = mask[1, 50:] = mask[1, :, 98:] = True
     return (*images(), mask)
 
 
@@ -214,6 +218,11 @@ def defaults(build: Callable, expected: dict[str, float]) -> dict[str, Any]:
     }
 
 
+def without_mask(model: nn.Module, *inputs) -> dict[str, bool]:
+    """Whether later steps can ask for the mask by its key."""
+    return {NO_MASK: "padding_mask" not in model(*inputs)}
+
+
 def probe_defaults(**expected: float) -> Probe:
     """A probe of the defaults of these arguments."""
     return Probe("its default arguments", partial(defaults, expected=expected), of_class=True)
@@ -225,4 +234,5 @@ TWICE = Probe("the same images twice, with and without dropout", run_twice, imag
 NO_DROPOUT = Probe("the same images twice in training mode", train_twice, images)
 VARY = Probe("512 copies of an image in training mode", vary, many_copies)
 SHAPES = Probe("two images in training mode", train_shapes, images)
+MASKLESS = Probe("two images without a mask", without_mask, images)
 START = Probe("the object queries at the start", start_apart, of_class=True)

@@ -7,7 +7,9 @@ from ..observing import Probe
 from ..tasks import Mistake, Task
 from .common import (
     FORWARD,
+    MASKLESS,
     NO_DROPOUT,
+    NO_MASK,
     PADDED,
     START,
     make_arguments,
@@ -203,6 +205,12 @@ STEP3_MISTAKES = (
         ((EMBEDDED, f"{EMBEDDED}[:1]"),),
     ),
     Mistake(
+        "a mask where none was given",
+        "What does a later step see that looks for the mask in the result?",
+        "Put the key there only if there is a mask, since it is asked for by `in`.",
+        sign=NO_MASK,
+    ),
+    Mistake(
         "query positions for every image",
         "How many axes has query_pos?",
         "It is [N, D], the same for every image.",
@@ -228,7 +236,7 @@ TASKS = (
     ),
     Task(
         Step3,
-        (FORWARD, PADDED, NO_DROPOUT, START, probe_defaults(temperature=10000)),
+        (FORWARD, PADDED, MASKLESS, NO_DROPOUT, START, probe_defaults(temperature=10000)),
         STEP3_MISTAKES,
         make_arguments(3),
     ),
