@@ -235,6 +235,11 @@ TASKS = (
                 loss,
                 lambda: (made_predictions(2, 2), made_targets(0, 0)),
             ),
+            Probe(
+                "a batch with a single object",
+                loss,
+                lambda: (made_predictions(2, 2), made_targets(1, 0)),
+            ),
             Probe("the same loss twice", compute_twice, a_batch),
             Probe("targets that are wrong", lambda model: refuses_targets(model.compute_loss)),
             Probe(
