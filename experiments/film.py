@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from detr_steps import Step8
-from detr_steps.notebook.scene import INDEX
+from detr_steps.notebook.scene import INDEX, load_scene
 from detr_steps.step7_hungarian_matching import Pairs
 from detr_steps.training.batches import collate
 from detr_steps.training.checkpoints import write_atomically
@@ -63,23 +63,18 @@ class Recorder:
         self.queries.append(matched_queries(pairs))
 
 
-def series_scene() -> tuple[Tensor, dict[str, Tensor]]:
-    """The scene that all notebooks look at; no stream of training scenes holds it."""
-    return Scenes(INDEX + 1, "test")[INDEX]
-
-
 def record_scene(seed: int) -> tuple[list[int], list[Tensor]]:
-    """Trains on one scene alone; the matched queries of the loss of each step."""
+    """Trains on the scene of the series alone; the matched queries of the loss of each step."""
     torch.manual_seed(seed)
     model = small_detr(len(Scenes.classes)).train()
-    images, _, targets = collate([series_scene()])
+    images, target = load_scene()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=1e-4)
     queries = []
     for _ in range(SCENE_STEPS):
         outputs = model(images)
-        queries.append(matched_queries(model.match(outputs, targets)))
+        queries.append(matched_queries(model.match(outputs, [target])))
         optimizer.zero_grad()
-        model.compute_loss(outputs, targets).backward()
+        model.compute_loss(outputs, [target]).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 0.1)
         optimizer.step()
     return list(range(1, SCENE_STEPS + 1)), queries
@@ -92,8 +87,8 @@ def record_stream(settings: Settings, scenes: int) -> tuple[list[int], list[Tens
     """
     torch.manual_seed(settings.seed)
     model = small_detr(len(Scenes.classes))
-    others = Scenes(WATCHED, "choose", seed=settings.seed)
-    watched = [series_scene(), *(others[i] for i in range(WATCHED))]
+    others, (images, target) = Scenes(WATCHED, "choose", seed=settings.seed), load_scene()
+    watched = [(images[0], target), *(others[i] for i in range(WATCHED))]
     recorder = Recorder(model, watched, EVERY)
     data, accelerator = Scenes(scenes, seed=settings.seed), Accelerator(cpu=True)
     Trainer(model, data, None, settings, accelerator=accelerator, report=recorder).run()

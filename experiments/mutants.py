@@ -11,7 +11,6 @@ import sys
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
-from types import ModuleType
 
 from detr_steps.exercises.catalogue import TASKS
 from detr_steps.exercises.checker import fixed_conditions
@@ -56,8 +55,6 @@ OTHER_NAMES = {
     "ones": "zeros",
     "randn": "zeros",
 }
-
-
 SAME = {  # "where: change" -> why an answer with this change is as right as the package's
     r"raise|check_\w+\(|emb_dim % 4|expected = |multiple of 4": "bad arguments: not asked for",
     r"strict|: True -> False .*const.*zip": "lengths that are equal anyway",
@@ -240,15 +237,13 @@ def find_mutants(tasks: list[Task]) -> Iterator[Mutant]:
 
 def is_rejected(mutant: Mutant) -> bool:
     """Whether a check of one of the solutions in the mutant's module finds a difference."""
-    module = mutant.task.solution.__module__
-    for task in (one for one in TASKS.values() if one.solution.__module__ == module):
-        try:
-            changed_module: ModuleType = load(task.solution, mutant.source)
-        except Exception:
-            return True
-        if task.differences(task.observe(getattr(changed_module, task.name))):
-            return True
-    return False
+    solution = mutant.task.solution
+    try:
+        module = load(solution, mutant.source)
+    except Exception:
+        return True
+    tasks = (task for task in TASKS.values() if task.solution.__module__ == solution.__module__)
+    return any(task.differences(task.observe(getattr(module, task.name))) for task in tasks)
 
 
 def run_mutants(only: str | None = None) -> float:
@@ -258,18 +253,18 @@ def run_mutants(only: str | None = None) -> float:
         only: the name of a task whose module alone is tried.
     """
     tasks = [task for name, task in TASKS.items() if only in (None, name)]
-    rejected = total = same = 0
+    rejected = accepted = same = 0
     with fixed_conditions():
         for mutant in find_mutants(tasks):
             if is_rejected(mutant):
                 rejected += 1
-                total += 1
             elif mutant.same:
                 same += 1
             else:
-                total += 1
+                accepted += 1
                 print(
                     f"{mutant.task.solution.__module__}:{mutant.line}: {mutant.change}", flush=True
                 )
+    total = rejected + accepted
     print(f"rejected: {rejected} of {total} mutants, {rejected / total:.1%}; {same} are as right")
     return rejected / total

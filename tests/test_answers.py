@@ -1,51 +1,57 @@
 """Answers of people who had seen the pages alone: right ones pass, wrong ones do not.
 
-Each file of `answers` was written before the checker had been tried on it. The first line of a
-wrong one says what its mistake is.
+Each was written before the checker had been tried on it. The first line of a wrong one, a file of
+`answers`, says what its mistake is; the others are right ones with a mistake made in them, `SLIPS`.
 """
 
-import inspect
 from pathlib import Path
 
 import pytest
+from learner import run
+from slips import SLIPS
 
 from detr_steps.exercises import check
 from detr_steps.exercises.catalogue import TASKS
 
-FILES = sorted((Path(__file__).parent / "answers").glob("*.py"))
+FILES = {path.stem: path for path in sorted((Path(__file__).parent / "answers").glob("*.py"))}
+RIGHT = {name: path.read_text(encoding="utf-8") for name, path in FILES.items() if "right" in name}
+WRONG = {name: path.read_text(encoding="utf-8") for name, path in FILES.items() if "wrong" in name}
 NAMED = 0.75  # of the wrong ones, at first sight
 
 
-def check_file(path):
-    """The check of the last class or function in a file that is called my."""
-    _, task = path.stem.rpartition("_")[0].split("_", 1)
-    namespace = {"__name__": "learner"}
-    exec(compile(path.read_text(encoding="utf-8"), path.name, "exec"), namespace)
-    kinds = inspect.isclass, inspect.isfunction
-    own = [
-        thing
-        for name, thing in namespace.items()
-        if name.lower().startswith("my") and any(kind(thing) for kind in kinds)
-    ]
-    return check(own[-1], task)
+def task_of(name):
+    """The exercise of an answer, from the name of its file."""
+    return name.rpartition("_")[0].partition("_")[2]
+
+
+def changed(name, edits):
+    """A right answer with a mistake made in it."""
+    source = RIGHT[name]
+    for old, new in edits:
+        assert source.count(old) == 1
+        source = source.replace(old, new)
+    return source
+
+
+def wrong_answers():
+    """The exercise and the source of each wrong answer."""
+    files = [(task_of(name), source) for name, source in WRONG.items()]
+    return files + [(task_of(name), changed(name, edits)) for name, _, edits in SLIPS]
 
 
 def test_there_are_right_and_wrong_answers_to_nearly_every_exercise():
-    tried = {path.stem.rpartition("_")[0].split("_", 1)[1] for path in FILES}
+    tried = {task_of(name) for name in FILES}
     assert set(TASKS) - tried <= {"ResNetFPN", "Step0", "TransformerDecoderWithIntermediates"}
-    for kind in ("right", "wrong"):
-        assert sum(path.stem.startswith(kind) for path in FILES) >= 24
+    assert len(RIGHT) >= 24 and len(wrong_answers()) >= 24
 
 
-@pytest.mark.parametrize(
-    "path", [p for p in FILES if p.stem.startswith("right")], ids=lambda p: p.stem
-)
-def test_a_right_answer_passes(path):
-    answer = check_file(path)
+@pytest.mark.parametrize("name", RIGHT)
+def test_a_right_answer_passes(name):
+    answer = check(run(RIGHT[name])[-1], task_of(name))
     assert answer.passed, answer
 
 
 def test_wrong_answers_are_rejected_and_most_of_them_by_name():
-    answers = [check_file(path) for path in FILES if path.stem.startswith("wrong")]
+    answers = [check(run(source)[-1], task) for task, source in wrong_answers()]
     assert not any(answer.passed for answer in answers)
     assert sum(answer.mistake is not None for answer in answers) >= NAMED * len(answers)

@@ -11,14 +11,11 @@ import time
 from functools import partial
 
 import pytest
-import scipy
 import torch
-import torch.nn.functional as F
-import torchvision
 from attempts import ATTEMPTS
+from learner import write
 from torch import nn
 
-import detr_steps
 from detr_steps import FPN, ResNetFPN, Step2, Step3, Step4, Step5, Step6, Step7
 from detr_steps.backbone import build_backbone
 from detr_steps.exercises import check, checker
@@ -29,30 +26,12 @@ from detr_steps.exercises.limited import TimeUp, run_limited
 from detr_steps.exercises.observing import same
 from detr_steps.exercises.reports import precedence
 from detr_steps.exercises.tasks import edited
-from detr_steps.inputs import check_targets
 from detr_steps.step5_decoder import TransformerDecoder
 
-NAMES = {
-    **{name: getattr(detr_steps, name) for name in detr_steps.__all__},
-    **{"F": F, "math": math, "nn": nn, "scipy": scipy, "torch": torch, "torchvision": torchvision},
-    "TransformerDecoder": TransformerDecoder,
-    "check_targets": check_targets,
-}
 MISTAKES = [(name, mistake) for name, task in TASKS.items() for mistake in task.mistakes]
 CHANGED = [(name, change) for name, (_, changes) in ATTEMPTS.items() for change in changes]
 SLOWER = [one for one in CHANGED if one[1][-1] == "a copy for each image and layer"]
 WRONG = [one for one in CHANGED if one not in SLOWER]
-
-
-def write(source, *changes):
-    """Runs what a learner might have typed, and returns the class or function that is called my."""
-    for old, new in changes:
-        assert old in source
-        source = source.replace(old, new)
-    namespace = {**NAMES, "__name__": "learner"}
-    exec(source, namespace)
-    (attempt,) = (thing for name, thing in namespace.items() if name.lower().startswith("my"))
-    return attempt
 
 
 def test_every_task_has_an_attempt_and_five_mistakes_at_least():
@@ -487,9 +466,7 @@ def test_what_cannot_be_handed_over_is_said():
 
 def test_a_chain_of_own_steps_is_judged_by_the_name_of_its_last_one():
     first = type("MyStep2", (Step2,), {"__module__": "learner"})
-    namespace = {**NAMES, "__name__": "learner", "Step2": first}
-    exec(ATTEMPTS["Step3"][0], namespace)
-    second = namespace["MyStep3"]
+    second = write(ATTEMPTS["Step3"][0], Step2=first)
     assert second.__mro__[1] is first
     answer = check(second)
     assert answer.passed and "It does what Step3 does" in answer.message, answer

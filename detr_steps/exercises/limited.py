@@ -52,9 +52,8 @@ def run_in_copy(work: Callable[[], Any], seconds: float) -> tuple[Any, BaseExcep
     for stream in (sys.stdout, sys.stderr):
         stream.flush()  # what waits there would be written by both
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", DeprecationWarning
-        )  # of threads, which the copy leaves alone
+        # it warns of threads, which the copy leaves alone
+        warnings.simplefilter("ignore", DeprecationWarning)
         process = os.fork()
     if not process:
         send_and_end(work, sender)

@@ -196,9 +196,7 @@ def observe_class(
         match.copy(reference, model)
         return model.eval()
 
-    def translate(gradients: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return match.translate(gradients, reference)
-
+    translate = partial(match.translate, reference=reference)
     construction = observe_construction(model, reference, match)
     return construction | observe_probes(probes, prepare, dict(model.named_parameters()), translate)
 

@@ -72,7 +72,12 @@ def by_variant(
 def difference(rows: Sequence[Mapping[str, str]], variant: str, measure: str = "map") -> float:
     """The mean of a variant minus that of DETR, over the variant's seeds."""
     values = by_variant(rows, measure)
-    return mean(value - values["DETR"][seed] for seed, value in values[variant].items())
+    return mean_difference(values[variant], values["DETR"])
+
+
+def mean_difference(runs: Mapping[str, float], base: Mapping[str, float]) -> float:
+    """The mean over the seeds of runs of run minus base."""
+    return mean(value - base[seed] for seed, value in runs.items())
 
 
 def summarize(rows: Sequence[Mapping[str, str]], measure: str = "map") -> dict[str, Summary]:
@@ -90,7 +95,7 @@ def summarize(rows: Sequence[Mapping[str, str]], measure: str = "map") -> dict[s
     for variant, runs in values.items():
         those, whole = zip(*((value, base[seed]) for seed, value in runs.items()), strict=True)
         interval = ttest_rel(those, whole).confidence_interval(CONFIDENCE)
-        summaries[variant] = Summary(list(those), difference(rows, variant, measure), *interval)
+        summaries[variant] = Summary(list(those), mean_difference(runs, base), *interval)
     return summaries
 
 

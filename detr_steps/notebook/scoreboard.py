@@ -121,12 +121,18 @@ def answers(step: int) -> tuple[str, str, str, str]:
     return image, positions, apart, one_box
 
 
+@cache
+def ablations() -> list[dict[str, str]]:
+    """Our own runs, read once."""
+    return read_ablations()
+
+
 def lost_without(step: int) -> str:
     """The AP that is lost without a step's part: the paper's, and ours."""
     if step not in WITHOUT:
         return ""
     paper, variant = WITHOUT[step]
-    return f"{paper} / {difference(read_ablations(), variant):.1f}"
+    return f"{paper} / {difference(ablations(), variant):.1f}"
 
 
 def show_scoreboard(step: int, filled: bool = False) -> None:

@@ -82,10 +82,8 @@ def is_refused(work: Callable, *given) -> bool:
     """Whether `work(*given)` ends in an error that its author meant, in whatever words."""
     try:
         work(*given)
-    except (TypeError, ValueError, AssertionError):
-        return True
-    except Exception:
-        return False
+    except Exception as error:
+        return isinstance(error, (TypeError, ValueError, AssertionError))
     return False
 
 
@@ -163,28 +161,37 @@ class CountedDropout(TorchFunctionMode):
     def __torch_function__(self, function, types, args=(), kwargs=None):
         """Runs a function of tensors, and notes what it drops."""
         kwargs = kwargs or {}
-        if function in (F.dropout, F.multi_head_attention_forward):
-            given = inspect.signature(function).bind(*args, **kwargs)
-            given.apply_defaults()
-            self.note(function, **given.arguments)
-        elif function is F.scaled_dot_product_attention:
-            self.counts.update(attention_dropped(*args, **kwargs))
+        if function in DROPPING:
+            probability, number = DROPPING[function](*args, **kwargs)
+            self.counts.update({probability: number} if probability else {})
         return function(*args, **kwargs)
 
-    def note(self, function: Callable, **given) -> None:
-        """Counts what dropout itself, or PyTorch's whole attention, drops."""
-        if function is F.dropout:
-            probability, number = given["p"], given["input"].numel()
-        else:
-            (queries, batch, _), keys = given["query"].shape, len(given["key"])
-            probability, number = given["dropout_p"], batch * given["num_heads"] * queries * keys
-        if given["training"] and probability:
-            self.counts[probability] += number
+
+def in_dropout(input, p=0.5, training=True, *_, **__) -> tuple[float, int]:
+    """The probability of `F.dropout`, and how many numbers go through it."""
+    return training and p, input.numel()
 
 
-def attention_dropped(query, key, value, attn_mask=None, dropout_p=0.0, *_, **__) -> dict:
-    """How many attention weights go through dropout, by its probability."""
-    return {dropout_p: query[..., 0].numel() * key.shape[-2]} if dropout_p else {}
+def in_attention(query, key, value, attn_mask=None, dropout_p=0.0, *_, **__) -> tuple[float, int]:
+    """The same of `F.scaled_dot_product_attention`."""
+    return dropout_p, query[..., 0].numel() * key.shape[-2]
+
+
+def in_multi_head_attention(*args, **kwargs) -> tuple[float, int]:
+    """The same of `F.multi_head_attention_forward`, whose queries and keys are [N, B, D]."""
+    given = inspect.signature(F.multi_head_attention_forward).bind(*args, **kwargs)
+    given.apply_defaults()
+    query, key, heads, probability, training = (
+        given.arguments[name] for name in ("query", "key", "num_heads", "dropout_p", "training")
+    )
+    return training and probability, query[..., 0].numel() * heads * len(key)
+
+
+DROPPING = {
+    F.dropout: in_dropout,
+    F.scaled_dot_product_attention: in_attention,
+    F.multi_head_attention_forward: in_multi_head_attention,
+}
 
 
 def many_copies() -> tuple[Tensor]:
