@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 THREADS ?= 1
 CPU_BUILD = $(if $(filter cpu,$(TORCH)),--torch-backend cpu)
-PYTEST = OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest --nbval -n 2 --dist loadscope
+PYTEST = OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest -p tests.kernels --nbval -n 2 --dist loadscope
 
 .PHONY: run test test-all test-units test-notebooks lab course train bench lint format update lock clean
 
