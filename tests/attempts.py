@@ -765,7 +765,7 @@ def my_iou(a, b):
             "def my_iou(a, b):\n",
             "def my_iou(a, b):\n"
             "    a, b = (torchvision.ops.box_convert(c, 'cxcywh', 'xyxy') for c in (a, b))\n",
-            "cxcywh taken for xyxy",
+            "corners taken for centre and size",
         ),
         (
             "return overlap, size_a[..., :, None] + size_b[..., None, :] - overlap",
@@ -831,7 +831,7 @@ def my_giou(a, b):
             "def my_giou(a, b):\n",
             "def my_giou(a, b):\n"
             "    a, b = (torchvision.ops.box_convert(c, 'cxcywh', 'xyxy') for c in (a, b))\n",
-            "cxcywh taken for xyxy",
+            "corners taken for centre and size",
         ),
     ],
 )
@@ -860,7 +860,7 @@ def my_loss(a, b):
             "def my_loss(a, b):\n",
             "def my_loss(a, b):\n"
             "    a, b = (torchvision.ops.box_convert(c, 'cxcywh', 'xyxy') for c in (a, b))\n",
-            "cxcywh taken for xyxy",
+            "corners taken for centre and size",
         ),
     ],
 )
@@ -969,7 +969,7 @@ class MyStep8(Step7):
         self.weight[self.num_classes] = no_object_weight
 
     def compute_loss(self, outputs, targets):
-        layers = outputs["aux_outputs"] + [outputs]
+        layers = outputs.get("aux_outputs", []) + [outputs]
         logits = torch.stack([layer["class_logits"] for layer in layers])
         boxes = torch.stack([layer["bbox_pred"] for layer in layers])
         pairs = self.match_layers(layers, targets)
@@ -1035,7 +1035,7 @@ class MyStep8(Step7):
             "zip(logits, boxes, [pairs[-1]] * len(pairs))",
             "last layer's matching for all layers",
         ),
-        ('outputs["aux_outputs"] + [outputs]', "[outputs]", "auxiliary outputs left out"),
+        ('outputs.get("aux_outputs", []) + [outputs]', "[outputs]", "auxiliary outputs left out"),
         ("return total", "return total / len(layers)", "layers averaged"),
         (
             '                l1 = l1 + F.l1_loss(found, wanted, reduction="sum")\n'
@@ -1080,7 +1080,147 @@ class MyStep8(Step7):
     ],
 )
 
+SMALL = {
+    "merge": (
+        """
+def my_merge(fine, coarse):
+    return F.interpolate(coarse, fine.shape[2:]) + fine
+""",
+        [
+            ("fine.shape[2:])", "scale_factor=2)", "doubled in place of fitted"),
+            ("fine.shape[2:])", "fine.shape[2:], mode='bilinear')", "bilinear in place of nearest"),
+            (" + fine", "", "coarse map alone"),
+            (
+                "fine.shape[2:]) + fine",
+                "fine.shape[2:]) / 2 + fine / 2",
+                "mean in place of the sum",
+            ),
+        ],
+    ),
+    "map_size": (
+        """
+def my_map_size(height, width):
+    return tuple(-(-side // 32) for side in (height, width))
+""",
+        [
+            ("-(-side // 32)", "side // 32", "rounded down"),
+            ("-(-side // 32)", "side // 32 + 1", "one too many"),
+            ("(height, width))", "(width, height))", "width before height"),
+            ("-(-side // 32)", "side / 32", "not rounded"),
+            ("// 32", "// 16", "stride 16"),
+        ],
+    ),
+    "read_query": (
+        """
+def my_read_query(logits):
+    prob = logits.exp() / logits.exp().sum()
+    label = prob[:-1].argmax().item()
+    return label, prob[label].item()
+""",
+        [
+            ("prob[:-1]", "prob", "no object can win"),
+            (
+                "prob = ",
+                "prob = logits * 0 + ",
+                [("logits.exp() / logits.exp().sum()", "logits")],
+                "logit in place of the probability",
+            ),
+            (
+                "logits.exp() / logits.exp().sum()",
+                "logits.sigmoid()",
+                "sigmoid in place of softmax",
+            ),
+            ("label, prob[label].item()", "prob[label].item(), label", "score before class"),
+            (".sum()", "[:-1].sum()", "no object left out of the softmax"),
+        ],
+    ),
+    "wave": (
+        """
+def my_wave(position, channel, d, temperature):
+    k, odd = divmod(channel, 2)
+    return torch.sin(position * temperature ** (-2 * k / d) + odd * math.pi / 2)
+""",
+        [
+            ("-2 * k", "2 * k", "multiplied by the period"),
+            ("odd *", "(1 - odd) *", "sine and cosine swapped"),
+            ("-2 * k", "-channel", "sine and cosine of different wavelengths"),
+            ("-2 * k", "-4 * k", "exponent runs to 2"),
+            (" + odd * math.pi / 2", "", "sines alone"),
+        ],
+    ),
+    "attention_weights": (
+        """
+def my_weights(query, key):
+    similarity = torch.einsum("nd,md->nm", query, key) / math.sqrt(query.shape[1])
+    return torch.nn.functional.softmax(similarity, dim=1)
+""",
+        [
+            (" / math.sqrt(query.shape[1])", "", "not divided by the root of d"),
+            ("math.sqrt(query.shape[1])", "query.shape[1]", "divided by d"),
+            ("dim=1", "dim=0", "softmax over the queries"),
+            ("torch.nn.functional.softmax(similarity, dim=1)", "similarity", "softmax left out"),
+            (
+                "math.sqrt(query.shape[1])",
+                "math.sqrt(len(key))",
+                "divided by the root of the number of keys",
+            ),
+        ],
+    ),
+    "read_memory": (
+        """
+def my_reading(query, mem, positions):
+    key = mem + positions
+    return F.scaled_dot_product_attention(query, key, mem)
+""",
+        [
+            ("query, key, mem)", "query, key, key)", "positions on values"),
+            ("mem + positions", "mem", "positions left out"),
+            ("mem + positions", "positions", "positions as keys alone"),
+            ("key, mem)", "key, mem, scale=1.0)", "not divided by the root of d"),
+            (
+                "F.scaled_dot_product_attention(query, key, mem)",
+                "query @ key.T @ mem",
+                "sum in place of the mean",
+            ),
+        ],
+    ),
+    "pair_cost": (
+        """
+def my_cost(prob, predicted, wanted, giou):
+    return 5 * F.l1_loss(predicted, wanted, reduction="sum") - 2 * (prob + giou)
+""",
+        [
+            (
+                'reduction="sum"',
+                'reduction="mean"',
+                "mean over the coordinates in place of the sum",
+            ),
+            ("(prob + giou)", "(giou - prob)", "class probability raises the cost"),
+            ("(prob + giou)", "(prob - giou)", "GIoU raises the cost"),
+            ("F.l1_loss", "F.mse_loss", "squares in place of absolute values"),
+            ("5 * F", "F", [("- 2 *", "-")], "weights left out"),
+        ],
+    ),
+    "class_term": (
+        """
+def my_class_term(logits, classes, no_object_weight):
+    p = logits.log_softmax(-1)[range(len(classes)), classes]
+    w = torch.where(classes == logits.shape[1] - 1, no_object_weight, 1.0)
+    return -(w * p).sum() / w.sum()
+""",
+        [
+            ("no_object_weight, 1.0", "1.0, 1.0", "no weight on no object"),
+            ("/ w.sum()", "/ len(w)", "class weights left out of the divisor"),
+            ("no_object_weight, 1.0", "1.0, no_object_weight", "weights of the classes exchanged"),
+            ("return -", "return ", "sign turned"),
+            (" / w.sum()", "", "summed up"),
+            ("no_object_weight, 1.0", "0.0, 1.0", "unmatched queries left out"),
+        ],
+    ),
+}
+
 ATTEMPTS = {
+    **SMALL,
     "FPN": FPN,
     "ResNetFPN": RESNET_FPN,
     "Step0": STEP0,

@@ -2,10 +2,20 @@
 
 import pytest
 import torch
+import torchvision
 from attempts import ATTEMPTS
 from learner import write
+from torch import nn
 
-from detr_steps import Step6, box_cxcywh_to_xyxy, generalized_box_iou
+from detr_steps import (
+    PositionEmbedding2D,
+    Step1,
+    Step3,
+    Step6,
+    Step7,
+    box_cxcywh_to_xyxy,
+    generalized_box_iou,
+)
 from detr_steps.exercises import check
 
 NEAREST = """\
@@ -107,3 +117,93 @@ class MyStep6(Step6):
 
 def test_training_mode_is_tried():
     assert not check(MyStep6, "Step6").passed
+
+
+class KeepsEvaluation(Step1):
+    def forward(self, images):
+        self.backbone.eval()
+        return super().forward(images)
+
+
+class TakesBytes(Step1):
+    def forward(self, images):
+        return super().forward(images.float().reshape(-1, *images.shape[-3:]))
+
+
+@pytest.mark.parametrize(
+    ("attempt", "mistake"),
+    [
+        (KeepsEvaluation, "evaluation mode in training"),
+        (TakesBytes, "bad images accepted"),
+    ],
+)
+def test_what_the_map_alone_does_not_show_is_named(attempt, mistake):
+    assert check(attempt, "Step1").mistake == mistake
+
+
+class Remembers(PositionEmbedding2D):
+    known = None
+
+    def forward(self, features, padding_mask=None):
+        if padding_mask is not None:
+            return super().forward(features, padding_mask)
+        if self.known is None:
+            self.known = super().forward(features)
+        return self.known
+
+
+class NoGradientAllowed(PositionEmbedding2D):
+    def forward(self, features, padding_mask=None):
+        features.numpy()
+        return super().forward(features, padding_mask)
+
+
+class EmptyMasksLeftOut(Step3):
+    def encode(self, images, padding_mask=None):
+        marked = padding_mask is not None and padding_mask.any()
+        return super().encode(images, padding_mask if marked else None)
+
+
+class FirstLayer(Step7):
+    def match(self, outputs, targets):
+        return super().match((outputs["aux_outputs"] or [outputs])[0], targets)
+
+
+@pytest.mark.parametrize("attempt", [Remembers, NoGradientAllowed, EmptyMasksLeftOut, FirstLayer])
+def test_what_a_single_run_does_not_show_does_not_pass(attempt):
+    answer = check(attempt, attempt.__mro__[1].__name__)
+    assert not answer.passed, answer
+
+
+def test_points_have_a_loss_and_no_pairs_have_none():
+    def my_loss(a, b):
+        return torchvision.ops.generalized_box_iou_loss(a, b, eps=0)
+
+    assert not check(my_loss, "giou_loss").passed
+
+
+def test_results_in_another_order_do_not_pass_although_rows_may_be_cut_in_any_way():
+    class MyStep2(Step1):
+        def __init__(self, num_classes=80, num_queries=100, **kwargs):
+            super().__init__(**kwargs)
+            self.num_classes = num_classes
+            self.queries = nn.Parameter(torch.randn(num_queries, self.emb_dim))
+            self.both = nn.Linear(self.emb_dim, num_classes + 1 + self.emb_dim)
+            self.second = nn.Linear(self.emb_dim, self.emb_dim)
+            self.third = nn.Linear(self.emb_dim, 4)
+
+        def forward(self, images):
+            features = super().forward(images)
+            queries = self.queries.expand(len(images), -1, -1)
+            class_logits, hidden = self.both(queries).tensor_split([self.num_classes + 1], -1)
+            boxes = self.third(self.second(hidden.relu()).relu()).sigmoid()
+            boxes = self.in_order(boxes)
+            return {"class_logits": class_logits, "bbox_pred": boxes, "features": features}
+
+        @staticmethod
+        def in_order(boxes):
+            return boxes
+
+    assert check(MyStep2).passed
+    MyStep2.in_order = staticmethod(lambda boxes: boxes[..., [2, 3, 0, 1]])
+    assert not check(MyStep2).passed

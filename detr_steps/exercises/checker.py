@@ -4,6 +4,7 @@ import dis
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -11,13 +12,17 @@ import torch
 
 from .answer import Answer
 from .catalogue import TASKS
+from .diagnosis import Diagnosis
 from .general import explain
 from .limited import Died, TimeUp, run_limited
-from .observing import CONSTRUCTION, OWN_NAMES, Observations, safely
-from .reports import STAGES, precedence, report, source_diff, stage
-from .tasks import Mistake, Task
+from .location import locate, look
+from .observing import CONSTRUCTION, OWN_NAMES, Key, Matcher, Observations, safely
+from .relations import name_of
+from .reports import STAGES, precedence, relation_of, report, source_diff, stage
+from .tasks import Task
 
 PACKAGE = __name__.partition(".")[0]
+BY_ROLES = 1  # the place of this way to match parameters among all
 EMPTY = {"RESUME", "NOP", "LOAD_CONST", "RETURN_CONST", "RETURN_VALUE", "COPY_FREE_VARS"}
 
 
@@ -55,6 +60,13 @@ def check(attempt: Any, name: str | None = None, hint: int = 1, time_limit: floa
         )
 
 
+BORROWED = "this is the package's, or all that it does is done by the package's."
+UNSURE = (
+    "The package's weights were copied into your parameters in every way that fits, and the "
+    "results still differ: look for a step of the computation that is another one."
+)
+
+
 @contextmanager
 def fixed_conditions() -> Iterator[None]:
     """Single precision, one thread, gradients; what was set before is set again, seed included."""
@@ -76,20 +88,43 @@ def best_answer(task: Task, label: str, attempt: Any, hint: int, time_limit: flo
         TimeUp: the attempt did not end within `time_limit` seconds.
     """
     _ = task.expected  # its time is not the learner's
-    if task.arguments is None:
-        found = run_limited(partial(task.observe, attempt), time_limit)
-        return make_answer(task, label, attempt, found, hint)
-    answers: list[Answer] = []
-    for number, matcher in enumerate(task.matchers()):
+    judge = Judge(task, label, attempt, hint)
+    tried: list[tuple[Answer, Observations]] = []
+    for number, matcher in enumerate(ways_to_match(task, attempt, time_limit)):
         try:
             found = run_limited(partial(task.observe, attempt, matcher), time_limit)
         except LookupError:
             continue
-        answers.append(make_answer(task, label, attempt, found, hint))
+        answer = judge.answer(found)
+        tried.append((answer, found))
         own_names = (CONSTRUCTION, OWN_NAMES) in found
-        if answers[-1].passed or (number > 0 and (answers[-1].mistake or not own_names)):
+        if number == BY_ROLES:  # it does in this probe what the package's does
+            tried = tried[-1:]
             break
-    return max(answers, key=lambda answer: (answer.passed, answer.mistake is not None))
+        if answer.passed or (answer.mistake and (number > 0 or not own_names)):
+            break
+    best = max((answer for answer, _ in tried), key=lambda one: (one.passed, bool(one.mistake)))
+    if best.passed or best.mistake:
+        return best
+    closest = min((found for _, found in tried), key=lambda found: len(task.differences(found)))
+    where, shown = None, judge.shown(closest)
+    relation = relation_of(task, closest, shown)
+    if task.views and isinstance(closest.get(shown), torch.Tensor) and not name_of(relation):
+        where = locate(task, run_limited(partial(look, task, attempt), time_limit))
+    return judge.answer(closest, last=True, where=where)
+
+
+def ways_to_match(task: Task, attempt: Any, time_limit: float) -> Iterator[Matcher]:
+    """Ways to find out which parameter of an attempt is which.
+
+    The last ones know what parameters do in a model that makes a known mistake.
+    """
+    yield from task.matchers()
+    if task.arguments is not None:
+        results = run_limited(partial(task.first_results, attempt), time_limit)
+        for wrong in task.wrong:
+            if wrong.may_be(results):
+                yield partial(task.match_roles, wrong.solution)
 
 
 def find_task(attempt: Any, name: str | None) -> Task | Answer:
@@ -148,32 +183,84 @@ def is_stub(function: Callable) -> bool:
     return operations <= EMPTY and not constants
 
 
-def make_answer(task: Task, label: str, attempt: Any, found: Observations, hint: int) -> Answer:
-    """The answer to what was found."""
-    differences = task.differences(found)
-    if not differences:
-        tried = "; ".join(probe.tried for probe in task.probes)
-        lines = [f"{label}: passed. It does what {task.name} does. Tried: {tried}."]
-        for remark in task.remarks(found):
+@dataclass(frozen=True)
+class Judge:
+    """What turns observations of an attempt into an answer.
+
+    Args:
+        task, label, attempt: what was to be written, what it is called, and what was written.
+        hint: as for `check`.
+    """
+
+    task: Task
+    label: str
+    attempt: Any
+    hint: int
+
+    def shown(self, found: Observations) -> Key | None:
+        """The difference that the learner gets to see; None where there is none."""
+        earliest = partial(precedence, found, self.task.expected)
+        return min(self.task.differences(found), key=earliest, default=None)
+
+    def answer(
+        self, found: Observations, last: bool = False, where: str | Diagnosis | None = None
+    ) -> Answer:
+        """The answer to what was found.
+
+        Args:
+            found: the observations.
+            last: whether all is tried: two mistakes at once, and names of any exercise.
+            where: where the mistake lies, or one of several, found by looking at the parts.
+        """
+        shown = self.shown(found)
+        if shown is None:
+            return self.praise(found)
+        relation = relation_of(self.task, found, shown)
+        diagnosis = where if isinstance(where, Diagnosis) else None
+        diagnosis = diagnosis or explain(self.task, self.attempt, found, shown, relation, last)
+        lines = [
+            f"{self.label}: not right yet: {STAGES[stage(found, self.task.expected, shown)]}.",
+            *report(self.task, found, shown, relation, self.hint),
+        ]
+        if isinstance(where, str):
+            lines.append(where)
+        elif last and diagnosis is None and (CONSTRUCTION, OWN_NAMES) in found:
+            lines.append(UNSURE)
+        lines += self.advice(diagnosis)
+        return Answer(False, "\n".join(lines), diagnosis.mistake.name if diagnosis else None)
+
+    def praise(self, found: Observations) -> Answer:
+        """The answer to an attempt that is right."""
+        tried = "; ".join(probe.tried for probe in self.task.probes)
+        lines = [f"{self.label}: passed. It does what {self.task.name} does. Tried: {tried}."]
+        if is_borrowed(self.attempt, self.task.solution):
+            lines.append(f"Remark (the package's own): {BORROWED}")
+        for remark in self.task.remarks(found):
             lines.append(f"Remark ({remark.name}): {remark.hint} {remark.stronger}")
         return Answer(True, "\n".join(lines))
-    shown = min(differences, key=partial(precedence, found, task.expected))
-    mistake = explain(task, attempt, found, shown)
-    lines = [
-        f"{label}: not right yet ({STAGES[stage(found, task.expected, shown)]}).",
-        *report(task, found, shown),
-        *advice(task, attempt, mistake, hint),
-    ]
-    return Answer(False, "\n".join(lines), mistake.name if mistake else None)
+
+    def advice(self, diagnosis: Diagnosis | None) -> list[str]:
+        """Lines on the mistake that was made, and on where there is more help."""
+        lines = []
+        if diagnosis:
+            mistake = diagnosis.mistake
+            lines.append(f"This looks like: {mistake.name}.")
+            lines.append(f"Hint: {mistake.stronger if self.hint == 2 else mistake.hint}")
+            if diagnosis.more:
+                lines.append("Something else may differ as well: check again when this is done.")
+        if self.hint >= 3:
+            source = source_diff(self.attempt, self.task.solution)
+            return [*lines, "The package's source beside yours:", source]
+        more = "a stronger hint" if self.hint < 2 else "the package's source beside yours"
+        return [*lines, f"More: check(..., hint={self.hint + 1}) for {more}."]
 
 
-def advice(task: Task, attempt: Any, mistake: Mistake | None, hint: int) -> list[str]:
-    """Lines on the mistake that was made, and on where there is more help."""
-    lines = []
-    if mistake:
-        lines.append(f"This looks like: {mistake.name}.")
-        lines.append(f"Hint: {mistake.stronger if hint == 2 else mistake.hint}")
-    if hint >= 3:
-        return [*lines, "The package's source beside yours:", source_diff(attempt, task.solution)]
-    more = "a stronger hint" if hint < 2 else "the package's source beside yours"
-    return [*lines, f"More: check(..., hint={hint + 1}) for {more}."]
+def is_borrowed(attempt: Any, solution: Callable) -> bool:
+    """Whether an attempt is the solution, inherits from it, or is a function that calls it."""
+    if inspect.isclass(attempt):
+        return issubclass(attempt, solution)
+    if not inspect.isfunction(attempt):
+        return attempt is solution
+    known = attempt.__globals__ | inspect.getclosurevars(attempt).nonlocals
+    names = attempt.__code__.co_names + attempt.__code__.co_freevars
+    return attempt is solution or any(known.get(name) is solution for name in names)

@@ -4,6 +4,7 @@ An observation is keyed by (probe, path): probe -1 is the construction. Paths lo
 `['aux_outputs'][0]['bbox_pred']`, "gradient of queries", or a property in words.
 """
 
+import math
 import sysconfig
 import traceback
 import warnings
@@ -26,6 +27,7 @@ Key = tuple[int, str]
 Observations = dict[Key, Any]
 CONSTRUCTION = -1
 OWN_NAMES = "parameters have names of their own"
+SHARED = "some list holds the same layer several times"
 HIDDEN = "some layers are in a plain list or dict"
 PACKAGE = str(Path(__file__).parents[1])
 UNCHANGED = "the inputs are left as they were"
@@ -148,7 +150,9 @@ def flatten(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def same(left: Any, right: Any) -> bool:
-    """Whether two leaves are equal; tensors up to a thousandth of the largest number."""
+    """Whether two leaves are equal; numbers up to a thousandth, of a tensor's largest one."""
+    if isinstance(left, float) and isinstance(right, float):
+        return math.isclose(left, right, rel_tol=1e-3, abs_tol=1e-7)
     if not isinstance(left, Tensor) or not isinstance(right, Tensor):
         return type(left) is type(right) and left == right
     if left.shape != right.shape or left.dtype != right.dtype:
@@ -163,14 +167,14 @@ def same(left: Any, right: Any) -> bool:
     return torch.allclose(left, right, rtol=0, atol=1e-3 * scale + 1e-7, equal_nan=True)
 
 
-def observe_function(function: Callable, probes: tuple[Probe, ...]) -> Observations:
-    """All that the probes show of a function."""
+def observe_function(function: Callable, probes: Mapping[int, Probe]) -> Observations:
+    """All that probes, by number, show of a function."""
     return observe_probes(probes, lambda probe: function, {})
 
 
 def observe_class(
     cls: type,
-    probes: tuple[Probe, ...],
+    probes: Mapping[int, Probe],
     arguments: Callable[[], dict],
     reference: nn.Module,
     matcher: Matcher,
@@ -179,7 +183,7 @@ def observe_class(
 
     Args:
         cls: the class.
-        probes: what to try.
+        probes: what to try, by number.
         arguments: makes the constructor's arguments.
         reference: the model whose parameters are copied into the one that is built.
         matcher: finds out which of its parameters are which of the reference's.
@@ -229,13 +233,15 @@ def observe_construction(model: nn.Module, reference: nn.Module, match: Match) -
     }
     if any(left != right for left, right in match.pairs) or match.missing or match.added:
         seen[CONSTRUCTION, OWN_NAMES] = True
+    if has_shared_layers(model):
+        seen[CONSTRUCTION, SHARED] = True
     if has_hidden_layers(model):
         seen[CONSTRUCTION, HIDDEN] = True
     return seen
 
 
 def observe_probes(
-    probes: tuple[Probe, ...],
+    probes: Mapping[int, Probe],
     prepare: Callable[[Probe], Callable],
     parameters: Mapping[str, Tensor],
     translate: Callable[[Mapping], Mapping] = dict,
@@ -243,14 +249,14 @@ def observe_probes(
     """What each probe shows of what `prepare` makes ready for it.
 
     Args:
-        probes: what to try.
+        probes: what to try, by number.
         prepare: gives the model or function for a probe.
         parameters: of the model, by name.
         translate: turns their gradients into those that are observed.
     """
     return {
         (i, path): leaf
-        for i, probe in enumerate(probes)
+        for i, probe in probes.items()
         for path, leaf in observe_probe(probe, prepare(probe), parameters, translate)
     }
 
@@ -311,6 +317,12 @@ def random_like(leaf: Tensor, name: str) -> Tensor:
     """Random numbers of a leaf's shape that depend on its name, not on when it comes."""
     generator = torch.Generator().manual_seed(crc32(name.encode()))
     return torch.randn(leaf.shape, generator=generator)
+
+
+def has_shared_layers(model: nn.Module) -> bool:
+    """Whether a list or dict of modules holds one of them several times."""
+    containers = (m for m in model.modules() if isinstance(m, (nn.ModuleList, nn.ModuleDict)))
+    return any(len(set(m._modules.values())) < len(m._modules) for m in containers)
 
 
 def has_hidden_layers(model: nn.Module) -> bool:

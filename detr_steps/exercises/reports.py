@@ -2,17 +2,35 @@
 
 import difflib
 import inspect
+import re
+import sys
 from textwrap import indent
+from types import CodeType, FunctionType
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..inputs import kind
-from .observing import CONSTRUCTION, Key, Observations, Raised, TypeName
+from .observing import CONSTRUCTION, Key, Observations, Raised, TypeName, same
+from .relations import Relation, relate
 from .tasks import Task
 
-STAGES = ("it can be built", "it runs", "types", "shapes", "parameters", "values", "gradients")
+STAGES = (
+    "it cannot be built",
+    "it ends in an error",
+    "a result has the wrong type",
+    "a shape differs",
+    "its parameters are not those that are needed",
+    "the values differ",
+    "the gradients differ",
+)
+SHOWN = 6  # numbers in a row
+MISSING = "nothing: it is missing"
+COUNTERPARTS = (
+    ("parameters missing", "the package's step and not in yours"),
+    ("parameters added", "yours and not in the package's step"),
+)
 
 
 def stage(found: Observations, expected: Observations, key: Key) -> int:
@@ -40,21 +58,77 @@ def precedence(found: Observations, expected: Observations, key: Key) -> tuple[b
     return consequence, stage(found, expected, key), key[0]
 
 
-def report(task: Task, found: Observations, key: Key) -> list[str]:
+def report(
+    task: Task, found: Observations, key: Key, relation: Relation | None, hint: int
+) -> list[str]:
     """Lines on what was tried, what came and what was expected."""
     tried = [] if key[0] == CONSTRUCTION else [f"Tried: {task.probes[key[0]].tried}."]
-    part = f"the result{key[1]}" if key[1].startswith("[") else key[1]
-    where = f" of {part}" if part else ""
+    where = f" of {part_in_words(key[1])}" if key[1] else ""
     probe, wanted = found.get((key[0], "")), task.expected[key]
-    leaf = probe if isinstance(probe, Raised) else found.get(key, "nothing: it is missing")
+    leaf = probe if isinstance(probe, Raised) else found.get(key, MISSING)
     if isinstance(wanted, bool) and not isinstance(leaf, Raised):
         statement = key[1].strip("[']")
         return [*tried, f"Expected: {statement}. It is not so."]
-    if isinstance(leaf, Tensor) and isinstance(wanted, Tensor) and leaf.shape == wanted.shape:
-        expected = compare(leaf, wanted)
-    else:
-        expected = f"Expected: {in_words(wanted)}"
-    return [*tried, f"Found{where}: {in_words(leaf)}", expected]
+    if key[0] == CONSTRUCTION and key[1]:
+        return [
+            *tried,
+            *(
+                f"In {words}: {found.get((CONSTRUCTION, path), wanted)}"
+                for path, words in COUNTERPARTS
+            ),
+        ]
+    lines = [*tried, f"Found{where}: {in_words(leaf)}", *entries_before(key[1])]
+    text = relation.text if relation else ""
+    if not (isinstance(leaf, Tensor) and isinstance(wanted, Tensor) and alike(leaf, wanted)):
+        return [*lines, f"Expected: {in_words(wanted)}. {text}".rstrip(". ")]
+    lines.append("Expected: the same shape, other values. " + (text or spread(leaf, wanted)))
+    return lines + (numbers(leaf, wanted) + verdicts(task, found, key[0]) if hint >= 2 else [])
+
+
+def alike(left: Tensor, right: Tensor) -> bool:
+    """Whether two tensors have the same shape and type."""
+    return left.shape == right.shape and left.dtype == right.dtype
+
+
+def relation_of(task: Task, found: Observations, key: Key) -> Relation | None:
+    """How what was found under a key is related to what was expected; of a number its gradient."""
+    leaf, wanted = found.get(key), task.expected[key]
+    if not (isinstance(leaf, Tensor) and isinstance(wanted, Tensor)):
+        return None
+    if not leaf.is_floating_point() and alike(leaf, wanted) and leaf.dtype != torch.bool:
+        return None  # of indices, which agree by chance
+    others = {
+        part_in_words(path): other
+        for (number, path), other in task.expected.items()
+        if number == key[0] and path != key[1] and path.startswith("[")
+    }
+    if leaf.numel() != 1 or wanted.numel() != 1:
+        return relate(leaf, wanted, others)
+    for (number, path), wanted in task.expected.items():
+        gradient = found.get((number, path))
+        if (
+            number == key[0]
+            and path.startswith("gradient of input")
+            and isinstance(gradient, Tensor)
+        ):
+            relation = relate(gradient, wanted, {})
+            if relation and relation.name:
+                return Relation(relation.name, f"This holds for the {path}: {relation.text}")
+    return None
+
+
+def entries_before(path: str) -> list[str]:
+    """A line on the entries of a list before the one that is shown, which are right."""
+    index = re.match(r"\[(\d+)\]", path)
+    if not index or index[1] == "0":
+        return []
+    last = int(index[1]) - 1
+    return ["Entry 0 is right." if not last else f"Entries 0 to {last} are right."]
+
+
+def part_in_words(path: str) -> str:
+    """What a path leads to."""
+    return f"the result{path}" if path.startswith("[") else path or "the result"
 
 
 def in_words(leaf: Any) -> str:
@@ -69,31 +143,101 @@ def in_words(leaf: Any) -> str:
     return str(leaf)
 
 
-def compare(found: Tensor, expected: Tensor) -> str:
-    """A line on two tensors of the same shape: where they differ most."""
-    if found.dtype != expected.dtype or not found.numel():
-        return f"Expected: {in_words(expected)}"
+def spread(found: Tensor, expected: Tensor) -> str:
+    """A sentence on where two tensors of the same shape differ."""
     gap = (found.double() - expected.double()).abs().nan_to_num(nan=torch.inf)
+    wrong = int((gap > 1e-3 * expected.double().abs().max() + 1e-7).sum())
     index = list(torch.unravel_index(gap.argmax(), gap.shape))
-    at = f" at {[int(i) for i in index]}" if index else ""
     ours, theirs = float(found[tuple(index)]), float(expected[tuple(index)])
-    numbers = f"found {ours:.3g}, expected {theirs:.3g}"
-    return f"Expected: the same shape, other values. The largest difference{at}: {numbers}"
+    if not index:
+        return f"Found {ours:.4g}, expected {theirs:.4g}."
+    where = f"most of all at {[int(i) for i in index]}: {ours:.3g} in place of {theirs:.3g}"
+    return f"{wrong} of {gap.numel()} numbers differ, {where}."
+
+
+def numbers(found: Tensor, expected: Tensor) -> list[str]:
+    """The first row that differs, of both tensors."""
+    left, right = (x.detach().reshape(-1, x.shape[-1] if x.dim() else 1) for x in (found, expected))
+    row = next((i for i in range(len(left)) if not same(left[i], right[i])), 0)
+    shown = (", ".join(f"{float(v):.4g}" for v in x[row, :SHOWN]) for x in (left, right))
+    more = ", ..." if left.shape[1] > SHOWN else ""
+    return [
+        f"    {who} {values}{more}"
+        for who, values in zip(("yours:   ", "expected:"), shown, strict=True)
+    ]
+
+
+def verdicts(task: Task, found: Observations, number: int) -> list[str]:
+    """Which results of a probe are right, and which are not, if there are several."""
+    names: dict[bool, list[str]] = {True: [], False: []}
+    for key, wanted in task.expected.items():
+        if key[0] == number and key[1].startswith("[") and isinstance(wanted, Tensor):
+            names[same(found.get(key), wanted)].append(key[1])
+    if not names[True] or not names[False]:
+        return []
+    return [f"Right: {', '.join(names[True])}. Not right: {', '.join(names[False])}."]
 
 
 def source_diff(attempt: Any, solution: Any) -> str:
     """What has to change in the learner's source to make it the package's."""
-    left, right = attempt_source(attempt), inspect.getsource(solution).rstrip()
+    left, right = (
+        "\n\n\n".join(source_of(one) for one in definitions(thing)) for thing in (attempt, solution)
+    )
     lines = difflib.unified_diff(
         left.splitlines(), right.splitlines(), "yours", "the package's", lineterm="", n=2
     )
     return indent("\n".join(lines), "    ")
 
 
-def attempt_source(attempt: Any) -> str:
+def definitions(thing: Any) -> list[Any]:
+    """A class or function, after those of the same module that it is made of."""
+    found: list[Any] = []
+
+    def add(one: Any) -> None:
+        if one in waiting or one in found:
+            return
+        waiting.append(one)
+        for name in names_in(one):
+            other = namespace.get(name)
+            if callable(other) and getattr(other, "__module__", None) == thing.__module__:
+                add(other)
+        found.append(one)
+
+    waiting: list[Any] = []
+    namespace = globals_of(thing)
+    add(thing)
+    return found
+
+
+def functions_of(thing: Any) -> list[FunctionType]:
+    """A function, or those of a class."""
+    members = vars(thing).values() if inspect.isclass(thing) else [thing]
+    return [inspect.unwrap(one) for one in members if inspect.isfunction(one)]
+
+
+def globals_of(thing: Any) -> dict[str, Any]:
+    """The names that a class or function can use."""
+    functions = functions_of(thing)
+    return functions[0].__globals__ if functions else vars(sys.modules.get(thing.__module__, sys))
+
+
+def names_in(thing: Any) -> list[str]:
+    """The names that a class or function uses, in the order of their first use."""
+    names = [base.__name__ for base in getattr(thing, "__bases__", ())]
+    if inspect.isclass(thing):
+        names += [one.__name__ for one in vars(thing).values() if inspect.isclass(one)]
+    waiting = [function.__code__ for function in functions_of(thing)]
+    while waiting:
+        code = waiting.pop(0)
+        names += code.co_names
+        waiting += [one for one in code.co_consts if isinstance(one, CodeType)]
+    return list(dict.fromkeys(names))
+
+
+def source_of(thing: Any) -> str:
     """The source of a class or function, as far as Python knows it."""
     try:
-        return inspect.getsource(attempt).rstrip()
+        return inspect.getsource(thing).rstrip()
     except (TypeError, OSError):  # before Python 3.13: a class in a notebook has no known source
-        functions = [m for m in vars(attempt).values() if inspect.isfunction(m)]
-        return "\n\n".join(inspect.getsource(function).rstrip() for function in functions)
+        functions = functions_of(thing) if inspect.isclass(thing) else []
+        return "\n\n".join(map(source_of, functions)) or f"({thing.__name__}: no source)"

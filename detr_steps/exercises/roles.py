@@ -6,7 +6,6 @@ tells its part. Blocks that it does not tell apart share their values in the nex
 round tells blocks apart, as the heads of an attention, one of them is chosen.
 """
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 
@@ -14,13 +13,18 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
+from .cutting import Block, attention_widths, count_shapes, cut, ways_to_cut, ways_to_pair
 from .observing import gradients
-from .transfer import Block, Match, count_shapes, cut, ways_to_cut
+from .transfer import Match
 
 Run = Callable[[nn.Module], Mapping[str, Tensor]]
 Pairs = list[tuple[int, int]]
+Results = dict[str, Tensor]
+Side = tuple[nn.Module, dict[str, nn.Parameter]]
 AGREE = 1e-4  # results of both models, relative to the largest
 ALIKE = 1e-7  # gradients of one model, relative to the larger of two
+MOST_ROUNDS = 40
+TIE = 1e-9  # relative to the largest distance: blocks that are alike keep their order
 NOISE = 1e-10  # relative to the largest gradient of all
 
 
@@ -32,6 +36,37 @@ def match_roles(reference: nn.Module, model: nn.Module, run: Run) -> Match | Non
         model: another one, of which nothing is known but that its backbone is the reference's.
         run: gives the results of a model of double precision that have a gradient, by name.
     """
+    fixed, left, right = free_parameters(reference, model)
+    seen: dict[int, Results] = {}  # by the way to cut the reference
+    for number, theirs, ours in ways_to_pair(reference, left[1], right[1]):
+        if number not in seen:
+            seen[number] = results_alike(left[0], theirs, theirs, run)
+        if agree(seen[number], results_alike(right[0], ours, theirs, run)):
+            pairs = Search((left[0], theirs), (right[0], ours), run).pairs()
+            matched = [(theirs[i], ours[j]) for i, j in pairs or ()]
+            if matched and in_order(matched):
+                return Match([*fixed, *matched], [], [])
+    return None
+
+
+def in_order(pairs: list[tuple[Block, Block]]) -> bool:
+    """Whether outputs of one parameter that are outputs of one of the reference's keep their order.
+
+    Otherwise an answer could hand its results on in any order.
+    """
+    outputs: dict[tuple[str, str], list[tuple]] = {}
+    for theirs, ours in sorted(pairs):
+        if theirs.order and ours.order and not ours.start:
+            outputs.setdefault((theirs.name, ours.name), []).append(ours.output)
+    return all(some == sorted(some) for some in outputs.values())
+
+
+def free_parameters(reference: nn.Module, model: nn.Module) -> tuple[list, Side, Side]:
+    """Copies of double precision with the same backbone.
+
+    Returns:
+        The pairs of the backbone's blocks, and for each model a copy and its other parameters.
+    """
     reference, model = (deepcopy(one).double() for one in (reference, model))
     left, right = dict(reference.named_parameters()), dict(model.named_parameters())
     known = [name for name in left if name.startswith("backbone.") and name in right]
@@ -39,13 +74,54 @@ def match_roles(reference: nn.Module, model: nn.Module, run: Run) -> Match | Non
     Match(fixed, [], []).copy(reference, model)
     for name in known:
         del left[name], right[name]
-    for sizes in ways_to_cut(reference):
-        theirs, ours = cut(left, **sizes), cut(right, **sizes)
-        if count_shapes(theirs) == count_shapes(ours):
-            pairs = Search((reference, theirs), (model, ours), run).pairs()
-            if pairs is not None:
-                return Match([*fixed, *((theirs[i], ours[j]) for i, j in pairs)], [], [])
-    return None
+    return fixed, (reference, left), (model, right)
+
+
+def first_results(reference: nn.Module, model: nn.Module, run: Run) -> list[Results | None]:
+    """What a model gives where all blocks of a shape have the same values.
+
+    Models that are the same but for the parts that their parameters play give the same.
+
+    Args:
+        reference, run: as for `match_roles`.
+        model: the model.
+
+    Returns:
+        The results for each way in which the model can be cut into blocks as small as a head, or
+        as an output where there is no attention.
+    """
+    _, (_, left), (copy, right) = free_parameters(reference, model)
+    smallest = len(list(ways_to_cut(reference))) - 1
+    smallest += not any(attention_widths(reference))
+    return [
+        results_alike(copy, ours, theirs, run)
+        for number, theirs, ours in ways_to_pair(reference, left, right)
+        if number == smallest
+    ]
+
+
+def results_alike(
+    model: nn.Module, blocks: list[Block], theirs: list[Block], run: Run
+) -> Results | None:
+    """The results of a model whose blocks of the same shape have the same values; None if it fails.
+
+    Args:
+        model, blocks, run: the model, its blocks, and how it is run.
+        theirs: the reference's blocks, which say in which order shapes are counted.
+    """
+    shapes = list(count_shapes(theirs))
+    fill(model, blocks, [shapes.index(block.shape) for block in blocks], 1)
+    try:
+        return {name: leaf.detach().clone() for name, leaf in run(model).items()}
+    except Exception:  # a learner's
+        return None
+
+
+def agree(left: Results | None, right: Results | None) -> bool:
+    """Whether two models gave the same results."""
+    if left is None or right is None or left.keys() != right.keys():
+        return False
+    return all(close(left[key], right[key]) for key in left)
 
 
 class Search:
@@ -70,11 +146,13 @@ class Search:
         """The pairs of blocks of the same kind; of alike ones the first that leads to an end."""
         while True:
             self.rounds += 1
+            if self.rounds > MOST_ROUNDS:
+                return None
             (made, theirs), (also, ours) = (
                 try_values(model, blocks, kinds, self.rounds, self.run)
                 for (model, blocks), kinds in zip(self.sides, (left, right), strict=True)
             )
-            if made.keys() != also.keys() or not all(close(made[key], also[key]) for key in made):
+            if not agree(made, also):
                 return None
             pairs = pair_kinds(theirs, ours, left, right)
             finer, alike = split(theirs, left)
@@ -101,34 +179,42 @@ def changed(kinds: list[int], index: int, kind: int) -> list[int]:
 
 def try_values(
     model: nn.Module, blocks: list[Block], kinds: list[int], seed: int, run: Run
-) -> tuple[dict[str, Tensor], list[Tensor]]:
+) -> tuple[Results, list[Tensor]]:
     """The results of a model in which each kind of block has values of its own.
 
     Returns:
         The results by name, and the gradient of each block for a fixed random sum of the results.
     """
+    fill(model, blocks, kinds, seed)
     parameters = dict(model.named_parameters())
-    with torch.no_grad():
-        for block, kind in zip(blocks, kinds, strict=True):
-            generator = torch.Generator().manual_seed(1000 * seed + kind)
-            values = torch.randn(block.shape, generator=generator)
-            block.of(parameters).copy_(0.5 * values if len(block.shape) < 2 else scaled(values))
     results = run(model)
     found = {name: torch.zeros_like(parameter) for name, parameter in parameters.items()}
     found |= gradients(results, parameters)
     results = {name: leaf.detach().clone() for name, leaf in results.items()}
-    return results, [block.of(found) for block in blocks]
+    return results, [block.of(found).reshape(block.shape) for block in blocks]
+
+
+def fill(model: nn.Module, blocks: list[Block], kinds: list[int], seed: int) -> None:
+    """Gives each kind of block values of its own."""
+    parameters = dict(model.named_parameters())
+    outputs = any(block.order and not block.start for block in blocks)
+    with torch.no_grad():
+        for block, kind in zip(blocks, kinds, strict=True):
+            generator = torch.Generator().manual_seed(1000 * seed + kind)
+            values = torch.randn(block.shape, generator=generator)
+            block.fill(parameters, scaled(values) if values.dim() > 1 or outputs else 0.5 * values)
 
 
 def scaled(values: Tensor) -> Tensor:
     """Weights that neither blow up nor shrink what goes through them."""
-    return values / values[0].numel() ** 0.5
+    return values / (values[0] if values.dim() > 1 else values).numel() ** 0.5
 
 
 def close(left: Tensor, right: Tensor) -> bool:
     """Whether two results are the same up to rounding."""
     if left.shape != right.shape:
         return False
+    left, right = left.detach(), right.detach()
     scale = left.abs().amax() if left.numel() else 0
     return bool(torch.allclose(left, right, rtol=0, atol=float(AGREE * scale) + 1e-7))
 
@@ -145,7 +231,11 @@ def pair_kinds(
             torch.stack([g.flatten() for g in part])
             for part in ([theirs[i] for i in rows], [ours[j] for j in columns])
         )
-        chosen = linear_sum_assignment(torch.cdist(a.double(), b.double()).numpy())
+        # not the quick way, which is not exact
+        far = torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
+        order = (torch.arange(len(a))[:, None] - torch.arange(len(b))).abs()
+        far = far + TIE * far.amax() * order / len(a)
+        chosen = linear_sum_assignment(far.numpy())
         pairs += [(rows[i], columns[j]) for i, j in zip(*chosen, strict=True)]
     return pairs
 
@@ -157,17 +247,19 @@ def split(gradients: Sequence[Tensor], kinds: list[int]) -> tuple[list[int], lis
         The kind of each block, and those kinds of several blocks that have a gradient.
     """
     noise = NOISE * max((float(g.norm()) for g in gradients), default=0.0)
-    finer, examples = [], []  # examples: the kind that it was, and a gradient
-    for gradient, kind in zip(gradients, kinds, strict=True):
-        for number, (old, example) in enumerate(examples):
-            if old == kind:
-                limit = ALIKE * max(gradient.norm(), example.norm()) + noise
-                if (gradient - example).norm() <= limit:
-                    finer.append(number)
-                    break
-        else:
-            finer.append(len(examples))
-            examples.append((kind, gradient))
-    counts = Counter(finer)
-    alike = [k for k, (_, g) in enumerate(examples) if counts[k] > 1 and g.norm() > noise]
+    finer, alike, count = [-1] * len(kinds), [], 0
+    for kind in dict.fromkeys(kinds):
+        places = [place for place, one in enumerate(kinds) if one == kind]
+        rows = torch.stack([gradients[place].flatten() for place in places])
+        norms = rows.norm(dim=1)
+        while places:
+            limits = ALIKE * torch.maximum(norms, norms[0]) + noise
+            near = ((rows - rows[0]).norm(dim=1) <= limits).tolist()
+            if sum(near) > 1 and norms[0] > noise:
+                alike.append(count)
+            for place, same in zip(places, near, strict=True):
+                finer[place] = count if same else finer[place]
+            others = [i for i, same in enumerate(near) if not same]
+            places, rows, norms = [places[i] for i in others], rows[others], norms[others]
+            count += 1
     return finer, alike

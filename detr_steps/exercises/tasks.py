@@ -1,28 +1,23 @@
-"""What can be checked: a solution, the probes for it, and the mistakes that are known.
+"""What can be checked: a solution, and the probes for it."""
 
-A mistake is an edit of the package's own source: the text that is replaced, and what stands there
-when the mistake is made. Running the edited source shows what an attempt with this mistake does. So
-there is no second copy of a solution, and an edit that no longer fits the source is an error.
-"""
-
-import inspect
-import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from .editing import edited
+from .limited import TimeUp
+from .mistakes import MISTAKES, Mistake
 from .observing import (
     CONSTRUCTION,
     Key,
     Matcher,
     Observations,
     Probe,
-    Raised,
     build_seeded,
     flatten,
     is_trained,
@@ -30,49 +25,8 @@ from .observing import (
     observe_function,
     same,
 )
-from .roles import match_roles
-from .transfer import Match, match_parameters
-
-Edit = tuple[str, str]
-PARAMETERS = {(CONSTRUCTION, f"parameters {which}") for which in ("missing", "added")}
-
-
-@dataclass(frozen=True)
-class Mistake:
-    """A mistake that learners make.
-
-    Args:
-        name: what the answer calls it.
-        hint: where to look.
-        stronger: what to think about, still not the code.
-        edits: what makes the mistake out of the solution's module.
-        sign: a property among the observations that tells this mistake by itself.
-        always: whether it does so even where something else shows first.
-    """
-
-    name: str
-    hint: str
-    stronger: str
-    edits: tuple[Edit, ...] = ()
-    sign: str | None = None
-    always: bool = False
-
-
-@dataclass(frozen=True)
-class Wrong:
-    """A mistake that was made.
-
-    Args:
-        mistake: which one.
-        solution: the edited one.
-        found: what the probes show of the edited solution.
-        differences: where that is not what is expected.
-    """
-
-    mistake: Mistake
-    solution: Callable
-    found: Observations
-    differences: list[Key]
+from .roles import Results, agree, first_results, match_roles
+from .transfer import Match, match_in_order, match_parameters
 
 
 @dataclass(frozen=True)
@@ -82,19 +36,30 @@ class Task:
     Args:
         solution: the package's class or function.
         probes: what is tried.
-        mistakes: the known ones.
         arguments: makes the constructor's arguments; None for a function.
+        parts: what adds something to a result, in words -> which parameters silence it, a pattern.
+        variants: other cases, in words -> the constructor's arguments that make them.
+        silent: the reference's parameters that are zero, a pattern; "" is none.
+        paired: how many known mistakes are tried two at a time.
     """
 
     solution: Callable
     probes: tuple[Probe, ...]
-    mistakes: tuple[Mistake, ...]
     arguments: Callable[[], dict] | None = None
+    parts: Mapping[str, str] = field(default_factory=dict)
+    variants: Mapping[str, dict] = field(default_factory=dict)
+    silent: str = ""
+    paired: int = 12
 
     @property
     def name(self) -> str:
         """The solution's."""
         return self.solution.__name__
+
+    @property
+    def mistakes(self) -> tuple[Mistake, ...]:
+        """The known ones."""
+        return MISTAKES[self.name]
 
     @cached_property
     def reference(self) -> nn.Module:
@@ -105,30 +70,66 @@ class Task:
             for name, parameter in model.named_parameters():
                 if not name.startswith("backbone."):
                     parameter.add_(torch.randn_like(parameter), alpha=0.2)
+                if self.silent and re.search(self.silent, name):
+                    parameter.zero_()
         return model
 
-    def observe(self, attempt: Callable, matcher: Matcher = match_parameters) -> Observations:
-        """What the probes show of an attempt; `matcher` says which of its parameters is which."""
-        if self.arguments is None:
-            return observe_function(attempt, self.probes)
-        return observe_class(attempt, self.probes, self.arguments, self.reference, matcher)
+    @cached_property
+    def views(self) -> dict[str, "Task"]:
+        """The task where a part adds nothing, or in another case, by words: one small probe."""
+        probes = (replace(self.probes[0], gradients=False),)
+        view = partial(replace, self, probes=probes, parts={}, variants={})
+        arguments = {
+            words: partial(change, self.arguments, some) for words, some in self.variants.items()
+        }
+        return {words: view(arguments=made) for words, made in arguments.items()} | {
+            f"where {words} adds nothing": view(silent=some) for words, some in self.parts.items()
+        }
 
-    def run(self, model: nn.Module) -> dict[str, Tensor]:
-        """What comes out of a model of double precision in the first probe, with a gradient."""
+    def observe(
+        self,
+        attempt: Callable,
+        matcher: Matcher = match_parameters,
+        only: Collection[int] | None = None,
+    ) -> Observations:
+        """What the probes show of an attempt.
+
+        Args:
+            attempt: a class or function.
+            matcher: says which of its parameters is which of the reference's.
+            only: the numbers of the probes to be tried; None for all.
+        """
+        probes = {i: one for i, one in enumerate(self.probes) if only is None or i in only}
+        if self.arguments is None:
+            return observe_function(attempt, probes)
+        return observe_class(attempt, probes, self.arguments, self.reference, matcher)
+
+    def numbers(self, model: nn.Module) -> Results:
+        """The numbers that come out of a model of double precision in the first probe."""
         probe = self.probes[0]
         leaves = flatten(probe.run(model.eval(), *map(as_double, probe.inputs())))
-        return {path: leaf for path, leaf in leaves if is_trained(leaf)}
+        return {path: leaf for path, leaf in leaves if isinstance(leaf, Tensor)}
+
+    def run(self, model: nn.Module) -> Results:
+        """Those of them that have a gradient."""
+        return {path: leaf for path, leaf in self.numbers(model).items() if is_trained(leaf)}
 
     def matchers(self) -> Iterator[Matcher]:
-        """Ways to find out which parameter is which: by name, by what they do, and by order.
-
-        The last ones know what they do in a model that makes a known mistake.
-        """
+        """Ways to find out which parameter is which: by name, by what they do, and by order."""
         yield match_parameters
-        yield partial(self.match_roles, self.solution)
-        yield partial(match_parameters, by_name=False)
-        for wrong in self.wrong:
-            yield partial(self.match_roles, wrong.solution)
+        if self.arguments is not None:
+            yield partial(self.match_roles, self.solution)
+            yield match_in_order
+
+    def first_results(self, attempt: Callable) -> list[Results | None]:
+        """What an attempt gives whatever part each parameter plays; [] if that cannot be told."""
+        try:
+            model = build_seeded(attempt, self.arguments)
+            return first_results(self.reference, model, self.numbers)
+        except TimeUp:
+            raise
+        except BaseException:  # a learner's, also an exit
+            return []
 
     def match_roles(self, solution: Callable, reference: nn.Module, model: nn.Module) -> Match:
         """A match by what the parameters do in a model of the solution, or of an edited one.
@@ -153,15 +154,9 @@ class Task:
         return self.observe(self.solution)
 
     @cached_property
-    def wrong(self) -> list[Wrong]:
+    def wrong(self) -> list["Wrong"]:
         """Each mistake that is an edit, made."""
-        made = []
-        for mistake in self.mistakes:
-            if mistake.edits:
-                solution = edited(self.solution, mistake.edits)
-                found = self.observe(solution)
-                made.append(Wrong(mistake, solution, found, self.differences(found)))
-        return made
+        return [Wrong(self, mistake) for mistake in self.mistakes if mistake.edits]
 
     def differences(self, found: Observations) -> list[Key]:
         """Where something else was found than expected, remarks left out."""
@@ -174,58 +169,70 @@ class Task:
         paths = {path for key in keys if differ(found, self.expected, key) for path in key[1:]}
         return [one for one in self.mistakes if one.sign and f"[{one.sign!r}]" in paths]
 
-    def name_mistake(self, found: Observations, shown: Key | None = None) -> Mistake | None:
-        """The mistake that explains what was found, if there is one.
-
-        Args:
-            found: what the probes show of an attempt.
-            shown: the difference that the learner gets to see; the mistake must explain it.
-        """
-        differences = set(self.differences(found))
-        by_sign = self.mistake_by_sign(differences & set(found), shown)
-        if by_sign:
-            return by_sign
-        counts = [self.count_explained(wrong, found, differences, shown) for wrong in self.wrong]
-        most = max(counts, default=0)
-        return self.wrong[counts.index(most)].mistake if most else None
-
-    def mistake_by_sign(self, differences: set[Key], shown: Key | None) -> Mistake | None:
-        """The first mistake whose sign differs, where that is what is shown or it counts always."""
-        paths = {path for _, path in differences}
-        for mistake in self.mistakes:
-            path = f"[{mistake.sign!r}]"
-            if path in paths and (shown is None or shown[1] == path or mistake.always):
-                return mistake
-        return None
-
-    def count_explained(
-        self, wrong: Wrong, found: Observations, differences: set[Key], shown: Key | None
-    ) -> int:
-        """How many differences a mistake explains; 0 if it cannot be the one that was made.
-
-        It must lead to the same observations wherever it changes any, border cases left out, and
-        change what is shown. An attempt that raises an error elsewhere as well is not explained.
-        Where parameters are missing or added, those alone decide, because the numbers are random.
-        """
-        changed = set(wrong.differences)
-        if changed & PARAMETERS:
-            needed = PARAMETERS
-        else:
-            needed = {key for key in changed if not self.is_border(key)} or changed
-            raised = any(isinstance(found.get(key), Raised) for key in differences - changed)
-            if raised or (shown is not None and shown not in changed):
-                return 0
-        if any(differ(found, wrong.found, key) for key in needed):
-            return 0
-        return sum(not differ(found, wrong.found, key) for key in changed)
+    def is_border(self, key: Key) -> bool:
+        """Whether an observation is of a border case."""
+        return key[0] != CONSTRUCTION and self.probes[key[0]].border
 
     def is_remark(self, key: Key) -> bool:
         """Whether an observation is worth a remark alone."""
         return key[0] != CONSTRUCTION and self.probes[key[0]].remark
 
-    def is_border(self, key: Key) -> bool:
-        """Whether an observation is of a border case."""
-        return key[0] != CONSTRUCTION and self.probes[key[0]].border
+
+class Wrong:
+    """A mistake that was made: the edited solution, and what is found of it when it is asked for.
+
+    Args:
+        task: in which.
+        mistake: which one.
+    """
+
+    def __init__(self, task: Task, mistake: Mistake):
+        self.task, self.mistake = task, mistake
+        self.seen: dict[int, Observations] = {}
+
+    @cached_property
+    def solution(self) -> Callable:
+        """The edited solution.
+
+        Raises:
+            ValueError: an edit does not fit the source.
+        """
+        return edited(self.task.solution, self.mistake.edits)
+
+    def shows(self, number: int) -> Observations:
+        """What a probe shows of it, or its construction."""
+        if number not in self.seen:
+            only = () if number == CONSTRUCTION else (number,)
+            for key, leaf in self.task.observe(self.solution, only=only).items():
+                self.seen.setdefault(key[0], {})[key] = leaf
+            self.seen.setdefault(number, {})
+        return self.seen[number]
+
+    @cached_property
+    def first_results(self) -> list[Results | None]:
+        """As `Task.first_results` says."""
+        return self.task.first_results(self.solution)
+
+    def may_be(self, results: list[Results | None]) -> bool:
+        """Whether an attempt with these first results may make this mistake alone."""
+        return any(agree(one, made) for one in results for made in self.first_results[:1])
+
+    def changes(self, number: int) -> list[Key]:
+        """Where a probe shows something else than expected, remarks left out."""
+        made, expected = self.shows(number), self.task.expected
+        keys = [key for key in expected if key[0] == number and not self.task.is_remark(key)]
+        return [key for key in keys if differ(made, expected, key)]
+
+    @cached_property
+    def found(self) -> Observations:
+        """What all probes show of it."""
+        numbers = (CONSTRUCTION, *range(len(self.task.probes)))
+        return {key: leaf for number in numbers for key, leaf in self.shows(number).items()}
+
+
+def change(arguments: Callable[[], dict], changes: Mapping) -> dict:
+    """Arguments of a constructor, some of them changed."""
+    return {**arguments(), **changes}
 
 
 def as_double(thing: Any) -> Any:
@@ -242,29 +249,3 @@ def differ(left: Observations, right: Observations, key: Key) -> bool:
     if key not in left or key not in right:
         return (key in left) != (key in right)
     return not same(left[key], right[key])
-
-
-def edited(solution: Callable, edits: tuple[Edit, ...]) -> Callable:
-    """The solution as it is after edits of its module's source.
-
-    Raises:
-        ValueError: the text to be replaced does not stand in the source exactly once.
-    """
-    original = sys.modules[solution.__module__]
-    source = inspect.getsource(original)
-    for old, new in edits:
-        if source.count(old) != 1:
-            raise ValueError(
-                f"expected once in {original.__name__}, found {source.count(old)}: {old}"
-            )
-        source = source.replace(old, new)
-    return getattr(load(solution, source), solution.__name__)
-
-
-def load(solution: Callable, source: str) -> ModuleType:
-    """The module of the solution, as it is with another source."""
-    original = sys.modules[solution.__module__]
-    module = ModuleType(original.__name__)
-    module.__package__, module.__file__ = original.__package__, original.__file__
-    exec(compile(source, f"<edited {solution.__name__}>", "exec"), module.__dict__)
-    return module

@@ -1,80 +1,17 @@
 """Copying parameters between models that mean the same but need not cut or name it the same.
 
-A parameter is seen as blocks: three projections in one matrix are three blocks, or one for every
-head. A match says which block of a model plays the part of which block of the reference.
+A match says which block of a model plays the part of which block of the reference.
 """
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import cache
-from typing import NamedTuple
 
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
-Parameters = Mapping[str, Tensor]
-
-
-class Block(NamedTuple):
-    """A part of a parameter.
-
-    Args:
-        name: of the parameter.
-        shape: of the block.
-        start: its first row and column, where it is no whole parameter.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    start: tuple[int, ...] = ()
-
-    def of(self, parameters: Parameters) -> Tensor:
-        """The block as a view of its parameter; axes of length 1 are left out."""
-        view = parameters[self.name].squeeze()
-        ranges = zip(self.start, self.shape, strict=True)
-        return view[tuple(slice(a, a + n) for a, n in ranges)] if self.start else view
-
-
-def cut(parameters: Parameters, rows: int = 0, columns: int = 0) -> list[Block]:
-    """All blocks of some parameters.
-
-    Args:
-        parameters: by name.
-        rows: height of a block, where that divides the rows of a vector or matrix; 0 is any.
-        columns: width of a block, where that divides the columns of a matrix; 0 is any.
-    """
-    blocks = []
-    for name, parameter in parameters.items():
-        shape = tuple(parameter.squeeze().shape)
-        if len(shape) not in (1, 2) or 0 in shape:
-            blocks.append(Block(name, shape))
-            continue
-        block = tuple(
-            side if side and length % side == 0 else length
-            for length, side in zip(shape, (rows, columns), strict=False)
-        )
-        starts = torch.cartesian_prod(
-            *(torch.arange(0, n, part) for n, part in zip(shape, block, strict=True))
-        )
-        blocks += [Block(name, block, tuple(s)) for s in starts.view(-1, len(shape)).tolist()]
-    return blocks
-
-
-def ways_to_cut(reference: nn.Module) -> Iterator[dict[str, int]]:
-    """From whole parameters to ever smaller blocks: as wide as the model, and as a head."""
-    yield {}
-    widths = {
-        (module.embed_dim, module.head_dim)
-        for module in reference.modules()
-        if isinstance(module, nn.MultiheadAttention)
-    }
-    for width, head in sorted(widths):
-        yield {"rows": width}
-        yield {"rows": head}
-        yield {"rows": head, "columns": head}
+from .cutting import Block, Parameters, count_shapes, cut, ways_to_cut
 
 
 @dataclass(frozen=True)
@@ -96,14 +33,14 @@ class Match:
         """Copies the values of all pairs from the reference into the model."""
         theirs, ours = dict(reference.named_parameters()), dict(model.named_parameters())
         for left, right in self.pairs:
-            right.of(ours).copy_(left.of(theirs))
+            right.fill(ours, left.of(theirs))
 
     def translate(self, values: Parameters, reference: nn.Module) -> dict[str, Tensor]:
         """Values of the model's parameters, as gradients, in the shape of the reference's."""
         theirs = dict(reference.named_parameters())
         found = {left.name: torch.zeros_like(theirs[left.name]) for left, _ in self.pairs}
         for left, right in self.pairs:
-            left.of(found).copy_(right.of(values))
+            left.fill(found, right.of(values))
         return found
 
 
@@ -119,9 +56,16 @@ def match_parameters(reference: nn.Module, model: nn.Module, by_name: bool = Tru
     return Match(pairs, [n for n in left if n not in found], [n for n in right if n not in used])
 
 
-def count_shapes(blocks: list[Block]) -> Counter:
-    """How many blocks there are of each shape."""
-    return Counter(block.shape for block in blocks)
+def match_in_order(reference: nn.Module, model: nn.Module) -> Match:
+    """By shape and order alone.
+
+    Raises:
+        LookupError: names lead to the same match.
+    """
+    match = match_parameters(reference, model, by_name=False)
+    if set(match.pairs) == set(match_parameters(reference, model).pairs):
+        raise LookupError
+    return match
 
 
 def pair_blocks(theirs: list[Block], ours: list[Block], by_name: bool) -> list[tuple[Block, Block]]:

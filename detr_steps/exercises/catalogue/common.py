@@ -14,7 +14,6 @@ from torch.overrides import TorchFunctionMode
 
 from ...training.small import SmallResNet
 from ..observing import About, Probe, flatten, same
-from ..tasks import Mistake
 
 SIZES = {
     1: {"emb_dim": 24},
@@ -25,40 +24,13 @@ SIZES = {
 }
 DROPPED = "how many numbers go through dropout"
 SPREAD = "how much results vary in training mode"
+MODES_KEPT = "the model stays in training mode"
 STRUCTURE = "the results in training mode"
 SAME_IN_TRAINING = "the same twice in training mode"
 NO_MASK = "no mask in the result where none was given"
 APART = "no two object queries start alike"
 SAME_IN_EVALUATION = "the same twice in evaluation mode"
 DROPS_IN_TRAINING = "dropout acts in training mode"
-
-DROPOUT_MISTAKES = (
-    Mistake(
-        "dropout in evaluation mode",
-        "In evaluation mode two runs must give the same result.",
-        "nn.Dropout follows train() and eval(). nn.functional.dropout must be given the mode.",
-        sign=SAME_IN_EVALUATION,
-        always=True,
-    ),
-    Mistake(
-        "dropout left out",
-        "The constructor gets `dropout`. In training mode it should make a difference.",
-        "What do the layers that PyTorch ships do with this argument?",
-        sign=DROPS_IN_TRAINING,
-    ),
-    Mistake(
-        "dropout in other places",
-        "Which numbers does dropout set to zero in a layer?",
-        "The attention weights, what comes out of the ReLU, and what each part adds to its sum.",
-        sign=DROPPED,
-    ),
-    Mistake(
-        "dropout in other places",
-        "At which point of a sum does dropout act?",
-        "On what a part adds, before it is added. The sum and the norm after it are left alone.",
-        sign=SPREAD,
-    ),
-)
 
 
 def arguments(step: int) -> dict:
@@ -78,12 +50,15 @@ def make_arguments(step: int) -> partial:
     return partial(arguments, step)
 
 
-def is_refused(work: Callable, *given) -> bool:
-    """Whether `work(*given)` ends in an error that its author meant, in whatever words."""
+MEANT = (TypeError, ValueError, AssertionError)  # errors that one raises on purpose
+
+
+def is_refused(work: Callable, *given, kinds: tuple = MEANT) -> bool:
+    """Whether `work(*given)` ends in an error of these kinds, in whatever words."""
     try:
         work(*given)
     except Exception as error:
-        return isinstance(error, (TypeError, ValueError, AssertionError))
+        return isinstance(error, kinds)
     return False
 
 
@@ -225,6 +200,14 @@ def defaults(build: Callable, expected: dict[str, float]) -> dict[str, Any]:
     }
 
 
+def keeps_modes(model: nn.Module, *inputs) -> dict[str, bool]:
+    """Whether all parts that were in training mode still are after a run."""
+    model = deepcopy(model).train()  # batch norms change in training mode
+    with torch.no_grad():
+        model(*inputs)
+    return {MODES_KEPT: all(module.training for module in model.modules())}
+
+
 def without_mask(model: nn.Module, *inputs) -> dict[str, bool]:
     """Whether later steps can ask for the mask by its key."""
     return {NO_MASK: "padding_mask" not in model(*inputs)}
@@ -241,5 +224,10 @@ TWICE = Probe("the same images twice, with and without dropout", run_twice, imag
 NO_DROPOUT = Probe("the same images twice in training mode", train_twice, images)
 VARY = Probe("512 copies of an image in training mode", vary, many_copies)
 SHAPES = Probe("two images in training mode", train_shapes, images)
+MODES = Probe("a run in training mode", keeps_modes, images)
+UNPADDED = Probe(
+    "two images with a mask that marks nothing",
+    inputs=lambda: (*images(), torch.zeros(2, 96, 160, dtype=torch.bool)),
+)
 MASKLESS = Probe("two images without a mask", without_mask, images)
 START = Probe("the object queries at the start", start_apart, of_class=True)

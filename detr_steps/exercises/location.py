@@ -1,0 +1,38 @@
+"""Where a mistake lies: what an attempt does where a part adds nothing, or in a simpler case."""
+
+from collections.abc import Callable
+from functools import partial
+
+from .diagnosis import Diagnosis, diagnose
+from .observing import CONSTRUCTION, OWN_NAMES, Observations
+from .reports import precedence
+from .tasks import Task
+from .transfer import match_parameters
+
+Views = dict[str, Observations]
+WAYS = (match_parameters, partial(match_parameters, by_name=False))
+
+
+def look(task: Task, attempt: Callable) -> list[Views]:
+    """What an attempt does in each view of a task, for each simple way to match parameters."""
+    return [
+        {words: view.observe(attempt, way) for words, view in task.views.items()} for way in WAYS
+    ]
+
+
+def locate(task: Task, seen: list[Views]) -> str | Diagnosis | None:
+    """A sentence on where the mistake lies, or one of several mistakes; see `look`."""
+    for views in seen:
+        for words, found in views.items():
+            if not task.views[words].differences(found):
+                return f"Yours is right {words}. Look at what is different then."
+    for views in seen:
+        for words, found in views.items():
+            if (CONSTRUCTION, OWN_NAMES) in found:
+                return None  # what is what is not sure enough
+            view = task.views[words]
+            shown = min(view.differences(found), key=partial(precedence, found, view.expected))
+            diagnosis = diagnose(view, found, shown, pairs=False)
+            if diagnosis and not diagnosis.more:
+                return Diagnosis(diagnosis.mistake, more=True)
+    return None
