@@ -1,57 +1,76 @@
 """Answers of people who had seen the pages alone: right ones pass, wrong ones do not.
 
 Each was written before the checker had been tried on it. The first line of a wrong one, a file of
-`answers`, says what its mistake is; the others are right ones with a mistake made in them, `SLIPS`.
+`answers`, says what its mistake is; the others are right ones with a mistake made in them, in
+`answers/slips`.
 """
 
+import tomllib
 from pathlib import Path
 
 import pytest
 from learner import run
-from slips import SLIPS
 
 from detr_steps.exercises import check
-from detr_steps.exercises.catalogue import TASKS
 
-FILES = {path.stem: path for path in sorted((Path(__file__).parent / "answers").glob("*.py"))}
-RIGHT = {name: path.read_text(encoding="utf-8") for name, path in FILES.items() if "right" in name}
-WRONG = {name: path.read_text(encoding="utf-8") for name, path in FILES.items() if "wrong" in name}
-NAMED = 0.75  # of the wrong ones, at first sight
-
-
-def task_of(name):
-    """The exercise of an answer, from the name of its file."""
-    return name.rpartition("_")[0].partition("_")[2]
+FOLDER = Path(__file__).parent / "answers"
+SOURCES = {path.stem: path.read_text(encoding="utf-8") for path in sorted(FOLDER.glob("*.py"))}
+SLIPS = {
+    path.stem: tomllib.loads(path.read_text(encoding="utf-8"))["slip"]
+    for path in sorted(FOLDER.glob("slips/*.toml"))
+}
+NAMED_AT_LEAST = 0.6  # of the wrong ones, in each exercise
 
 
-def changed(name, edits):
+def of_exercise(kind, exercise):
+    """The sources of an exercise's right or wrong answers."""
+    return {
+        name: source
+        for name, source in SOURCES.items()
+        if name.startswith(f"{kind}_{exercise}_") and name.count("_") == exercise.count("_") + 2
+    }
+
+
+def slipped(answer, edits):
     """A right answer with a mistake made in it."""
-    source = RIGHT[name]
+    source = SOURCES[answer]
     for old, new in edits:
-        assert source.count(old) == 1
+        assert source.count(old) == 1, (answer, old)
         source = source.replace(old, new)
     return source
 
 
-def wrong_answers():
-    """The exercise and the source of each wrong answer."""
-    files = [(task_of(name), source) for name, source in WRONG.items()]
-    return files + [(task_of(name), changed(name, edits)) for name, _, edits in SLIPS]
+def wrong_answers(exercise):
+    """What is wrong with each wrong answer, and its source."""
+    files = [(text.partition("\n")[0], text) for text in of_exercise("wrong", exercise).values()]
+    return files + [(s["what"], slipped(s["answer"], s["edits"])) for s in SLIPS[exercise]]
 
 
-def test_there_are_right_and_wrong_answers_to_nearly_every_exercise():
-    tried = {task_of(name) for name in FILES}
-    assert set(TASKS) - tried <= {"ResNetFPN", "Step0", "TransformerDecoderWithIntermediates"}
-    assert len(RIGHT) >= 24 and len(wrong_answers()) >= 24
+def answers_to(exercise):
+    """A class of tests, so that one process has all answers to an exercise, which is quicker."""
+
+    class Tests:
+        @pytest.mark.parametrize("name", of_exercise("right", exercise))
+        def test_a_right_answer_passes(self, name):
+            answer = check(run(SOURCES[name])[-1], exercise)
+            assert answer.passed, answer
+
+        def test_wrong_answers_are_rejected_and_most_of_them_by_name(self):
+            pairs = [
+                (what, check(run(source)[-1], exercise)) for what, source in wrong_answers(exercise)
+            ]
+            assert not [what for what, answer in pairs if answer.passed]
+            named = [answer for _, answer in pairs if answer.mistake]
+            assert len(named) >= NAMED_AT_LEAST * len(pairs)
+
+    return Tests
 
 
-@pytest.mark.parametrize("name", RIGHT)
-def test_a_right_answer_passes(name):
-    answer = check(run(RIGHT[name])[-1], task_of(name))
-    assert answer.passed, answer
+for name in SLIPS:
+    globals()[f"Test_{name}"] = answers_to(name)
 
 
-def test_wrong_answers_are_rejected_and_most_of_them_by_name():
-    answers = [check(run(source)[-1], task) for task, source in wrong_answers()]
-    assert not any(answer.passed for answer in answers)
-    assert sum(answer.mistake is not None for answer in answers) >= NAMED * len(answers)
+def test_there_are_enough_of_them():
+    assert sum(name.startswith("right") for name in SOURCES) >= 150
+    assert sum(len(wrong_answers(exercise)) for exercise in SLIPS) >= 300
+    assert len(SLIPS) == 14 and all(len(of_exercise("right", one)) >= 3 for one in SLIPS)

@@ -31,4 +31,4 @@ def test_a_kernel_whose_port_is_taken_is_started_again(monkeypatch, tmp_path, po
 
 
 def test_nbval_starts_kernels_by_it():
-    assert kernel.start_new_kernel is start_twice
+    assert kernel.start_new_kernel.__name__ == start_twice.__name__
