@@ -119,11 +119,18 @@ class Empty(Step3):
     pass
 
 
+class Given(Step2):
+    def __init__(self, num_classes=80, **kwargs):
+        super().__init__(**kwargs)
+        self.num_classes = num_classes
+        ...
+
+
 def empty_function(a, b):
     """Nothing yet."""
 
 
-@pytest.mark.parametrize("stub", [Stub, Unfinished, Empty])
+@pytest.mark.parametrize("stub", [Stub, Unfinished, Empty, Given])
 def test_a_stub_is_not_attempted(stub):
     answer = check(stub)
     assert answer.message == repr(answer) == f"{stub.__name__}: not attempted yet."

@@ -81,6 +81,9 @@ def report(
     text = relation.text if relation else ""
     if not (isinstance(leaf, Tensor) and isinstance(wanted, Tensor) and alike(leaf, wanted)):
         return [*lines, f"Expected: {in_words(wanted)}. {text}".rstrip(". ")]
+    if leaf.numel() == 1:
+        lines[len(tried)] = f"Found{where}: {float(leaf):.4g}"
+        return [*lines, f"Expected: {float(wanted):.4g}. {text}".rstrip()]
     lines.append("Expected: the same shape, other values. " + (text or spread(leaf, wanted)))
     return lines + (numbers(leaf, wanted) + verdicts(task, found, key[0]) if hint >= 2 else [])
 
@@ -110,6 +113,7 @@ def relation_of(task: Task, found: Observations, key: Key) -> Relation | None:
             number == key[0]
             and path.startswith("gradient of input")
             and isinstance(gradient, Tensor)
+            and not same(gradient, wanted)
         ):
             relation = relate(gradient, wanted, {})
             if relation and relation.name:
@@ -147,10 +151,8 @@ def spread(found: Tensor, expected: Tensor) -> str:
     """A sentence on where two tensors of the same shape differ."""
     gap = (found.double() - expected.double()).abs().nan_to_num(nan=torch.inf)
     wrong = int((gap > 1e-3 * expected.double().abs().max() + 1e-7).sum())
-    index = list(torch.unravel_index(gap.argmax(), gap.shape))
+    index = torch.unravel_index(gap.argmax(), gap.shape)
     ours, theirs = float(found[tuple(index)]), float(expected[tuple(index)])
-    if not index:
-        return f"Found {ours:.4g}, expected {theirs:.4g}."
     where = f"most of all at {[int(i) for i in index]}: {ours:.3g} in place of {theirs:.3g}"
     return f"{wrong} of {gap.numel()} numbers differ, {where}."
 
