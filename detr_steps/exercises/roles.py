@@ -24,6 +24,7 @@ Side = tuple[nn.Module, dict[str, nn.Parameter]]
 AGREE = 1e-4  # results of both models, relative to the largest
 ALIKE = 1e-7  # gradients of one model, relative to the larger of two
 MOST_ROUNDS = 40
+CHECKED = (101, 102)  # seeds
 TIE = 1e-9  # relative to the largest distance: blocks that are alike keep their order
 NOISE = 1e-10  # relative to the largest gradient of all
 
@@ -42,9 +43,10 @@ def match_roles(reference: nn.Module, model: nn.Module, run: Run) -> Match | Non
         if number not in seen:
             seen[number] = results_alike(left[0], theirs, theirs, run)
         if agree(seen[number], results_alike(right[0], ours, theirs, run)):
-            pairs = Search((left[0], theirs), (right[0], ours), run).pairs()
+            search = Search((left[0], theirs), (right[0], ours), run)
+            pairs = search.pairs()
             matched = [(theirs[i], ours[j]) for i, j in pairs or ()]
-            if matched and in_order(matched):
+            if matched and in_order(matched) and search.holds(pairs):
                 return Match([*fixed, *matched], [], [])
     return None
 
@@ -58,6 +60,8 @@ def in_order(pairs: list[tuple[Block, Block]]) -> bool:
     for theirs, ours in sorted(pairs):
         if theirs.order and ours.order and not ours.start:
             outputs.setdefault((theirs.name, ours.name), []).append(ours.output)
+        elif theirs.shape == (1,) and theirs.start and ours.start:
+            outputs.setdefault((theirs.name, ours.name), []).append(ours.start)
     return all(some == sorted(some) for some in outputs.values())
 
 
@@ -141,6 +145,20 @@ class Search:
         """The pairs of blocks, or None if the models do not agree."""
         shapes = list(count_shapes(self.sides[0][1]))
         return self.search(*([shapes.index(b.shape) for b in blocks] for _, blocks in self.sides))
+
+    def holds(self, pairs: Pairs) -> bool:
+        """Whether the models agree where every block has values of its own."""
+        kinds = [i for i, _ in sorted(pairs, key=lambda pair: pair[1])]
+        for seed in CHECKED:
+            (made, _), (also, _) = (
+                try_values(model, blocks, some, seed, self.run)
+                for (model, blocks), some in zip(
+                    self.sides, (range(len(kinds)), kinds), strict=True
+                )
+            )
+            if not agree(made, also):
+                return False
+        return True
 
     def search(self, left: list[int], right: list[int]) -> Pairs | None:
         """The pairs of blocks of the same kind; of alike ones the first that leads to an end."""
