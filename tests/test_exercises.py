@@ -9,11 +9,12 @@ import signal
 import sys
 import time
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
 from attempts import ATTEMPTS
-from learner import write
+from learner import run, write
 from torch import nn
 
 from detr_steps import FPN, ResNetFPN, Step2, Step3, Step4, Step5, Step6, Step7
@@ -28,6 +29,7 @@ from detr_steps.exercises.limited import TimeUp, run_limited
 from detr_steps.exercises.mistakes import Edit
 from detr_steps.exercises.observing import same
 from detr_steps.exercises.reports import precedence
+from detr_steps.notebook.runner import read
 from detr_steps.step5_decoder import TransformerDecoder
 
 MADE_ELSEWHERE = {  # in test_narrow_escapes
@@ -128,6 +130,20 @@ class Given(Step2):
 
 def empty_function(a, b):
     """Nothing yet."""
+
+
+def stubs_of_the_pages():
+    """The stub of each exercise that is a class, from the page itself."""
+    for path in sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb")):
+        for cell in read(path).cells:
+            if cell.metadata.get("exercise", {}).get("attempt", "").startswith("MyStep"):
+                bases = {"MyDecoder": type("MyDecoder", (TransformerDecoder,), {})}
+                yield run(cell.source, **bases)[-1]
+
+
+@pytest.mark.parametrize("stub", list(stubs_of_the_pages()), ids=lambda stub: stub.__name__)
+def test_a_stub_of_a_page_is_not_attempted(stub):
+    assert check(stub).message == f"{stub.__name__}: not attempted yet."
 
 
 @pytest.mark.parametrize("stub", [Stub, Unfinished, Empty, Given])

@@ -22,7 +22,7 @@ from .reports import STAGES, precedence, relation_of, report, source_diff, stage
 from .tasks import Task
 
 PACKAGE = __name__.partition(".")[0]
-GIVEN = {"super", "__init__", "emb_dim", "num_classes"}  # what stands in a stub
+GIVEN = {"super", "__init__", "emb_dim", "num_classes", "layer_args"}  # what stands in a stub
 BY_ROLES = 1  # the place of this way to match parameters among all
 EMPTY = {"RESUME", "NOP", "LOAD_CONST", "RETURN_CONST", "RETURN_VALUE", "COPY_FREE_VARS"}
 
