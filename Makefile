@@ -6,7 +6,10 @@ THREADS ?= 1
 CPU_BUILD = $(if $(filter cpu,$(TORCH)),--torch-backend cpu)
 PYTEST = OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest -p tests.kernels --nbval -n 2 --dist loadscope
 
-.PHONY: run test test-all test-units test-notebooks lab course train bench lint format update lock clean
+.PHONY: help run test test-all test-units test-notebooks lab course train bench lint format update lock clean
+
+help: ## these lines
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(READY) ## execute all notebooks, write them as HTML under build/
 	$(BIN)/python -m detr_steps run
@@ -39,12 +42,12 @@ train: $(READY) ## make the shipped weights again (see detr_steps/training/shipp
 bench: $(READY) ## time Step8 beside Hugging Face's DETR, and write the tables and plots
 	$(BIN)/python -m detr_steps benchmarks
 
-lint: $(READY)
+lint: $(READY) ## style of the code, and which part may import which
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/lint-imports
 
-format: $(READY)
+format: $(READY) ## mend what `make lint` can mend
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
@@ -69,5 +72,5 @@ $(BIN)/uv:
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet uv
 
-clean:
+clean: ## remove .venv and build
 	rm -rf .venv build

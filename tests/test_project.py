@@ -119,3 +119,12 @@ def test_the_set_up_asks_uv_and_falls_back_to_pip(options, asked, uv_works, tmp_
     by_pip = "python -m pip install --quiet -r requirements.txt -e ."
     assert (by_pip in calls) is not uv_works
     assert ready.exists()
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_make_alone_prints_every_target():
+    lines = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = re.search(r"^\.PHONY: (.*)$", makefile, re.M)[1].split()
+    shown = [line.split()[1] for line in lines.splitlines()]
+    assert shown == targets and all(len(line.split()) > 2 for line in lines.splitlines())
