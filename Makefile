@@ -27,7 +27,7 @@ test-notebooks: $(READY) ## nbval on all notebooks alone
 	$(PYTEST) notebooks
 
 lab: $(READY) ## JupyterLab on the notebooks
-	$(BIN)/jupyter lab --notebook-dir=notebooks
+	$(BIN)/jupyter lab --notebook-dir=. --LabApp.default_url=/lab/tree/notebooks
 
 course: $(READY) ## notebooks for students, solved ones, and pages of both, under build/course
 	$(BIN)/python -m detr_steps course

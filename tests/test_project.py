@@ -1,10 +1,15 @@
 """The shape of the project itself."""
 
 import ast
+import json
 import re
 import shutil
+import socket
 import subprocess
 import sys
+import time
+import urllib.error
+import urllib.request
 from importlib.metadata import requires
 from pathlib import Path
 
@@ -128,3 +133,40 @@ def test_make_alone_prints_every_target():
     targets = re.search(r"^\.PHONY: (.*)$", makefile, re.M)[1].split()
     shown = [line.split()[1] for line in lines.splitlines()]
     assert shown == targets and all(len(line.split()) > 2 for line in lines.splitlines())
+
+
+@pytest.fixture
+def lab():
+    """The address of a JupyterLab that is started as `make lab` starts it."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    options = re.search(r"jupyter lab (.*)", makefile)[1].split()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    more = ["--no-browser", "--allow-root", f"--port={port}", "--IdentityProvider.token=test"]
+    command = [sys.executable, "-m", "jupyterlab", *options, *more]
+    server = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+    yield f"http://127.0.0.1:{port}"
+    server.terminate()
+    server.wait(30)
+
+
+def fetch(address):
+    """What a server gives, and from where in the end; it may still be starting."""
+    for _ in range(120):
+        try:
+            with urllib.request.urlopen(f"{address}?token=test", timeout=5) as answer:
+                return answer.url, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, ""
+        except OSError:
+            time.sleep(0.5)
+    raise TimeoutError(address)
+
+
+@pytest.mark.slow
+def test_the_lab_opens_at_the_notebooks_and_reaches_what_they_link_to(lab):
+    assert "/lab/tree/notebooks" in fetch(f"{lab}/")[0]
+    for path in ("notebooks/Step4_Encoder.ipynb", "detr_steps/step4_encoder.py", "README.md"):
+        assert json.loads(fetch(f"{lab}/api/contents/{path}")[1])["path"] == path
+    assert fetch(f"{lab}/api/contents/no_such_file.py")[0] == 404
