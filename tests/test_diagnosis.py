@@ -1,6 +1,7 @@
 """Several mistakes at once, mistakes without a name, and the edits that make known ones."""
 
 import pytest
+import torch
 import torch.nn.functional as F
 from attempts import ATTEMPTS
 from learner import write
@@ -8,6 +9,7 @@ from torch import nn
 
 from detr_steps import Step3, Step4, box_iou
 from detr_steps.exercises import check
+from detr_steps.exercises.attention import attend
 from detr_steps.exercises.catalogue import TASKS
 from detr_steps.exercises.editing import edited, replaced
 from detr_steps.exercises.mistakes import MISTAKES, Edit, named
@@ -104,6 +106,22 @@ def test_the_packages_own_is_told_from_ones_own():
     for answer in (check(Step4), check(MyStep4), check(my_iou, "box_iou")):
         assert answer.passed and "Remark (the package's own): " in answer.message, answer
     assert "Remark" not in check(write(ATTEMPTS["Step4"][0])).message
+
+
+@pytest.mark.parametrize("padded", [False, True])
+def test_attention_by_hand_is_pytorchs_where_no_mistake_is_made(padded):
+    torch.manual_seed(0)
+    attention = nn.MultiheadAttention(12, 3, batch_first=True)
+    query, key, value = torch.randn(2, 4, 12), torch.randn(2, 5, 12), torch.randn(2, 5, 12)
+    padding = torch.arange(5).expand(2, 5) > 3 if padded else None
+    expected, _ = attention(query, key, value, key_padding_mask=padding)
+    torch.testing.assert_close(attend(attention, query, key, value, padding), expected)
+
+
+def test_numbers_of_another_type_are_named():
+    attempt = write("def my_corners(b):\n    return box_cxcywh_to_xyxy(b).double()")
+    answer = check(attempt, "box_cxcywh_to_xyxy")
+    assert answer.mistake == "numbers of another type", answer
 
 
 def test_an_edit_is_of_one_definition():

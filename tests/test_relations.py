@@ -86,6 +86,7 @@ def test_a_function_too_many_or_too_few_is_found(name):
         (torch.full((3, 4), torch.nan), torch.rand(3, 4)),
         (torch.zeros(0, 4), torch.rand(3, 4)),
         (torch.rand(3, 4) < 0.5, torch.rand(3, 4)),
+        (EXPECTED.double(), EXPECTED),  # it is the type that differs
     ],
 )
 def test_where_there_is_none_nothing_is_said(found: Tensor, expected: Tensor):

@@ -95,16 +95,16 @@ def count_explained(wrong: Wrong, found: Observations, differences: set[Key], sh
 
 
 def explains_shown(wrong: Wrong, found: Observations, shown: Key) -> bool:
-    """Whether a mistake explains all numbers that are shown; small whole ones are too common."""
+    """Whether a mistake explains the numbers that are shown; of whole ones all of the probe's."""
     leaf = found.get(shown)
     if shown[0] == CONSTRUCTION or not isinstance(leaf, Tensor) or leaf.numel() < ENOUGH:
         return False
-    changed = wrong.changes(shown[0])
-    if shown not in changed or not leaf.is_floating_point():
-        changed = {key for key in {*wrong.shows(shown[0]), *found} if key[0] == shown[0]}
-    else:
-        changed = [shown]
-    return not any(differ(found, wrong.shows(shown[0]), key) for key in changed)
+    if shown not in wrong.changes(shown[0]):
+        return False
+    made, keys = wrong.shows(shown[0]), {shown}
+    if not leaf.is_floating_point():
+        keys = {key for key in {*made, *found} if key[0] == shown[0]}
+    return not any(differ(found, made, key) for key in keys)
 
 
 def two_mistakes(task: Task, found: Observations, shown: Key) -> Iterator[Mistake]:

@@ -12,9 +12,9 @@ from .diagnosis import Diagnosis, diagnose
 from .mistakes import ANY, MISTAKES, named
 from .observing import CONSTRUCTION, HIDDEN, SHARED, UNCHANGED, Key, Observations, Raised, TypeName
 from .relations import Relation, name_of
+from .reports import MISSING
 from .tasks import Task
 
-MISSING = object()
 UNEXPECTED = re.compile(r"(\S+)\(\) got an unexpected keyword argument '(\w+)'")
 
 

@@ -1,23 +1,25 @@
 """Where a mistake lies: what an attempt does where a part adds nothing, or in a simpler case."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 from .diagnosis import Diagnosis, diagnose
 from .observing import CONSTRUCTION, OWN_NAMES, Observations
 from .reports import precedence
 from .tasks import Task
-from .transfer import match_parameters
+from .transfer import match_in_order, match_parameters
 
 Views = dict[str, Observations]
-WAYS = (match_parameters, partial(match_parameters, by_name=False))
 
 
 def look(task: Task, attempt: Callable) -> list[Views]:
     """What an attempt does in each view of a task, for each simple way to match parameters."""
-    return [
-        {words: view.observe(attempt, way) for words, view in task.views.items()} for way in WAYS
-    ]
+    seen: list[Views] = []
+    for way in (match_parameters, match_in_order):
+        with suppress(LookupError):  # the second leads to what the first does
+            seen.append({words: view.observe(attempt, way) for words, view in task.views.items()})
+    return seen
 
 
 def locate(task: Task, seen: list[Views]) -> str | Diagnosis | None:

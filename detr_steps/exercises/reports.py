@@ -79,7 +79,7 @@ def report(
         ]
     lines = [*tried, f"Found{where}: {in_words(leaf)}", *entries_before(key[1])]
     text = relation.text if relation else ""
-    if not (isinstance(leaf, Tensor) and isinstance(wanted, Tensor) and alike(leaf, wanted)):
+    if not (isinstance(leaf, Tensor) and isinstance(wanted, Tensor) and comparable(leaf, wanted)):
         return [*lines, f"Expected: {in_words(wanted)}. {text}".rstrip(". ")]
     if leaf.numel() == 1:
         lines[len(tried)] = f"Found{where}: {float(leaf):.4g}"
@@ -88,7 +88,7 @@ def report(
     return lines + (numbers(leaf, wanted) + verdicts(task, found, key[0]) if hint >= 2 else [])
 
 
-def alike(left: Tensor, right: Tensor) -> bool:
+def comparable(left: Tensor, right: Tensor) -> bool:
     """Whether two tensors have the same shape and type."""
     return left.shape == right.shape and left.dtype == right.dtype
 
@@ -98,7 +98,7 @@ def relation_of(task: Task, found: Observations, key: Key) -> Relation | None:
     leaf, wanted = found.get(key), task.expected[key]
     if not (isinstance(leaf, Tensor) and isinstance(wanted, Tensor)):
         return None
-    if not leaf.is_floating_point() and alike(leaf, wanted) and leaf.dtype != torch.bool:
+    if not leaf.is_floating_point() and comparable(leaf, wanted) and leaf.dtype != torch.bool:
         return None  # of indices, which agree by chance
     others = {
         part_in_words(path): other

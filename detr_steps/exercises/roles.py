@@ -6,7 +6,7 @@ tells its part. Blocks that it does not tell apart share their values in the nex
 round tells blocks apart, as the heads of an attention, one of them is chosen.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 
 import torch
@@ -20,6 +20,7 @@ from .transfer import Match
 Run = Callable[[nn.Module], Mapping[str, Tensor]]
 Pairs = list[tuple[int, int]]
 Results = dict[str, Tensor]
+Tried = tuple[Results, list[Tensor]]
 Side = tuple[nn.Module, dict[str, nn.Parameter]]
 AGREE = 1e-4  # results of both models, relative to the largest
 ALIKE = 1e-7  # gradients of one model, relative to the larger of two
@@ -149,16 +150,13 @@ class Search:
     def holds(self, pairs: Pairs) -> bool:
         """Whether the models agree where every block has values of its own."""
         kinds = [i for i, _ in sorted(pairs, key=lambda pair: pair[1])]
-        for seed in CHECKED:
-            (made, _), (also, _) = (
-                try_values(model, blocks, some, seed, self.run)
-                for (model, blocks), some in zip(
-                    self.sides, (range(len(kinds)), kinds), strict=True
-                )
-            )
-            if not agree(made, also):
-                return False
-        return True
+        tries = (self.try_both(list(range(len(kinds))), kinds, seed) for seed in CHECKED)
+        return all(agree(made, also) for (made, _), (also, _) in tries)
+
+    def try_both(self, left: list[int], right: list[int], seed: int) -> Iterator[Tried]:
+        """What `try_values` returns for the one model, and for the other."""
+        for (model, blocks), kinds in zip(self.sides, (left, right), strict=True):
+            yield try_values(model, blocks, kinds, seed, self.run)
 
     def search(self, left: list[int], right: list[int]) -> Pairs | None:
         """The pairs of blocks of the same kind; of alike ones the first that leads to an end."""
@@ -166,10 +164,7 @@ class Search:
             self.rounds += 1
             if self.rounds > MOST_ROUNDS:
                 return None
-            (made, theirs), (also, ours) = (
-                try_values(model, blocks, kinds, self.rounds, self.run)
-                for (model, blocks), kinds in zip(self.sides, (left, right), strict=True)
-            )
+            (made, theirs), (also, ours) = self.try_both(left, right, self.rounds)
             if not agree(made, also):
                 return None
             pairs = pair_kinds(theirs, ours, left, right)
@@ -197,7 +192,7 @@ def changed(kinds: list[int], index: int, kind: int) -> list[int]:
 
 def try_values(
     model: nn.Module, blocks: list[Block], kinds: list[int], seed: int, run: Run
-) -> tuple[Results, list[Tensor]]:
+) -> Tried:
     """The results of a model in which each kind of block has values of its own.
 
     Returns:

@@ -200,12 +200,18 @@ def defaults(build: Callable, expected: dict[str, float]) -> dict[str, Any]:
     }
 
 
-def keeps_modes(model: nn.Module, *inputs) -> dict[str, bool]:
-    """Whether all parts that were in training mode still are after a run."""
+def keeps_modes(model: nn.Module, *inputs, method: str = "forward") -> dict[str, bool]:
+    """Whether all parts that were in training mode still are after a method has run."""
     model = deepcopy(model).train()  # batch norms change in training mode
     with torch.no_grad():
-        model(*inputs)
+        getattr(model, method)(*inputs)
     return {MODES_KEPT: all(module.training for module in model.modules())}
+
+
+def alone(run: Callable, weights: tuple[str, ...], weight: str) -> Callable:
+    """A probe's `run` of a model that is built with one of its weights 1 and the others 0."""
+    values = {**dict.fromkeys(weights, 0.0), weight: 1.0}
+    return lambda build, *inputs: run(build(**values), *inputs)
 
 
 def without_mask(model: nn.Module, *inputs) -> dict[str, bool]:

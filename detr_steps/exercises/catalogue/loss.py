@@ -1,19 +1,23 @@
 """Step 8: the loss."""
 
+from functools import partial
+
 from ...step8_set_loss import Step8
 from ..observing import Probe
 from ..tasks import Task
-from .common import arguments, probe_defaults
+from .common import alone, arguments, keeps_modes, probe_defaults
 from .matching import (
     ONE_LAYER,
     count_copies,
-    keeps_modes,
+    last_layer,
     made_predictions,
     made_targets,
     refuses_targets,
+    two_images,
     wide_range,
 )
 
+WEIGHTS = ("w_class", "w_bbox", "w_giou")
 SAME_LOSS = "the same loss twice"
 
 
@@ -22,26 +26,9 @@ def a_batch() -> tuple[dict, list]:
     return made_predictions(4, 3), made_targets(3, 0, 6, 2)
 
 
-def last_layer() -> tuple[dict, list]:
-    """The predictions of the last layer alone."""
-    outputs = made_predictions(2)
-    del outputs["aux_outputs"]
-    return outputs, made_targets(2, 1)
-
-
 def loss(model, outputs, targets):
     """The loss."""
     return model.compute_loss(outputs, targets)
-
-
-def term(**weights):
-    """A probe's `run` that builds the model with these weights."""
-    others = dict.fromkeys(("w_class", "w_bbox", "w_giou"), 0.0)
-
-    def run(build, outputs, targets):
-        return build(**{**others, **weights}).compute_loss(outputs, targets)
-
-    return run
 
 
 def compute_twice(model, outputs, targets) -> dict[str, bool]:
@@ -54,9 +41,10 @@ TASKS = (
     Task(
         Step8,
         (
-            Probe("its class term alone", term(w_class=1.0), a_batch, True, True),
-            Probe("its L1 term alone", term(w_bbox=1.0), a_batch, True, True),
-            Probe("its GIoU term alone", term(w_giou=1.0), a_batch, True, True),
+            *(
+                Probe(f"its {name} term alone", alone(loss, WEIGHTS, weight), a_batch, True, True)
+                for name, weight in zip(("class", "L1", "GIoU"), WEIGHTS, strict=True)
+            ),
             Probe("the whole loss", loss, a_batch, True),
             Probe(
                 "a batch without objects",
@@ -68,8 +56,8 @@ TASKS = (
                 loss,
                 lambda: (made_predictions(2, 2), made_targets(1, 0)),
             ),
-            Probe("outputs without aux_outputs", loss, last_layer),
-            Probe("training mode", lambda model: keeps_modes(model.compute_loss, model)),
+            Probe("outputs without aux_outputs", loss, partial(last_layer, 2, 1)),
+            Probe("training mode", partial(keeps_modes, method="compute_loss"), two_images),
             Probe("the same loss twice", compute_twice, a_batch),
             Probe(
                 "targets that are wrong",

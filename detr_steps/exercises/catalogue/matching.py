@@ -1,19 +1,21 @@
 """Step 7: matching."""
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from ...step7_hungarian_matching import Step7
 from ..observing import Probe
 from ..tasks import Task
 from .boxes import made_boxes
-from .common import MEANT, MODES_KEPT, arguments, is_refused, probe_defaults, random
+from .common import MEANT, alone, arguments, is_refused, keeps_modes, probe_defaults, random
 
 ONE_LAYER = {"enc_layers": 0, "dec_layers": 1}  # the network is not run here
 ONE_COPY = "the number of copies to the CPU does not grow with images and layers"
+COSTS = ("cost_class", "cost_bbox", "cost_giou")
 TARGETS_REFUSED = "wrong targets are refused"
 
 
@@ -50,18 +52,16 @@ def some_images() -> tuple[dict, list]:
     return made_predictions(3, 3), made_targets(0, 7, 2)
 
 
-def without_objects() -> tuple[dict, list]:
-    """Two images without any object, and the last decoder layer alone."""
-    outputs = made_predictions(2)
+def last_layer(*sizes: int) -> tuple[dict, list]:
+    """The predictions of the last decoder layer alone, and so many objects in each image."""
+    outputs = made_predictions(len(sizes))
     del outputs["aux_outputs"]
-    return outputs, made_targets(0, 0)
+    return outputs, made_targets(*sizes)
 
 
-def keeps_modes(work: Callable, model: nn.Module) -> dict[str, bool]:
-    """Whether the model is in training mode after `work`, as before."""
-    model.train()
-    work(made_predictions(2), made_targets(1, 2))
-    return {MODES_KEPT: all(module.training for module in model.modules())}
+def two_images() -> tuple[dict, list]:
+    """One with an object, one with two."""
+    return made_predictions(2), made_targets(1, 2)
 
 
 def wide_range() -> tuple[dict, list]:
@@ -92,16 +92,6 @@ def pairs(model, outputs, targets) -> list:
         else pair
         for pair in found
     ]
-
-
-def share(**weights: float) -> Callable:
-    """A probe's `run` that builds the model with these weights alone."""
-    others = dict.fromkeys(("cost_class", "cost_bbox", "cost_giou"), 0.0)
-
-    def run(build: Callable, outputs: dict, targets: list) -> list:
-        return pairs(build(**{**others, **weights}), outputs, targets)
-
-    return run
 
 
 def refuses_targets(work: Callable, kinds: tuple = MEANT) -> dict[str, bool]:
@@ -152,12 +142,15 @@ TASKS = (
         Step7,
         (
             Probe("twelve images with one to six objects", pairs, many_images),
-            Probe("the class cost alone", share(cost_class=1.0), many_images, of_class=True),
-            Probe("the L1 cost alone", share(cost_bbox=1.0), many_images, of_class=True),
-            Probe("the GIoU cost alone", share(cost_giou=1.0), many_images, of_class=True),
+            *(
+                Probe(f"the {name} cost alone", alone(pairs, COSTS, cost), many_images, False, True)
+                for name, cost in zip(("class", "L1", "GIoU"), COSTS, strict=True)
+            ),
             Probe("images with no object, 7 objects and 2", pairs, some_images),
-            Probe("images without any object, without aux_outputs", pairs, without_objects),
-            Probe("training mode", lambda model: keeps_modes(model.match, model)),
+            Probe(
+                "images without any object, without aux_outputs", pairs, partial(last_layer, 0, 0)
+            ),
+            Probe("training mode", partial(keeps_modes, method="match"), two_images),
             Probe("targets that are wrong", lambda model: refuses_targets(model.match)),
             Probe(
                 "how often numbers go to the CPU",
