@@ -195,20 +195,3 @@ def test_no_path_of_a_machine_is_stored(path):
     metadata = json.loads(stored)["metadata"]
     assert metadata["kernelspec"]["name"] == "python3"
     assert metadata["language_info"] == {"name": "python"}
-
-
-@EVERY_STEP
-def test_what_a_stub_says_to_call_is_imported_above(number):
-    sources = [cell.source for cell in load(number).cells if cell.cell_type == "code"]
-    turn = next(i for i, source in enumerate(sources) if "exercises import check" in source)
-    imports = [
-        alias.name
-        for source in sources[: turn + 1]
-        for node in ast.walk(ast.parse(re.sub(r"^[%!].*", "", source, flags=re.M)))
-        if isinstance(node, ast.Import | ast.ImportFrom)
-        for alias in node.names
-    ]
-    for cell in load(number).cells:
-        if "exercise" in cell.metadata:
-            called = re.findall(r"^ *# .*?(\w+)\(", cell.source, flags=re.M)
-            assert set(called) <= set(imports), called

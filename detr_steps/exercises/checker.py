@@ -23,6 +23,7 @@ from .tasks import Task
 
 PACKAGE = __name__.partition(".")[0]
 GIVEN = {"super", "__init__", "emb_dim", "num_classes", "layer_args"}  # what stands in a stub
+GIVEN_MATCH = {"check_targets", "shape", "num_classes"}  # and in that of Step 7
 BY_ROLES = 1  # the place of this way to match parameters among all
 EMPTY = {"RESUME", "NOP", "LOAD_CONST", "RETURN_CONST", "RETURN_VALUE", "COPY_FREE_VARS"}
 
@@ -180,7 +181,7 @@ def is_stub(function: Callable) -> bool:
     if names:
         if any("JUMP" in name or "STORE_FAST" in name for name in operations):
             return False
-        return names == {"NotImplementedError"} or names <= GIVEN
+        return names == {"NotImplementedError"} or names <= GIVEN or names == GIVEN_MATCH
     constants = set(code.co_consts) - {None, ..., function.__doc__}
     return operations <= EMPTY and not constants
 
