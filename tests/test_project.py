@@ -128,7 +128,8 @@ def test_the_set_up_asks_uv_and_falls_back_to_pip(options, asked, uv_works, tmp_
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
 def test_make_alone_prints_every_target():
-    lines = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    command = ["make", "--no-print-directory"]  # which make prints inside of `make test`
+    lines = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = re.search(r"^\.PHONY: (.*)$", makefile, re.M)[1].split()
     shown = [line.split()[1] for line in lines.splitlines()]
