@@ -6,7 +6,7 @@ THREADS ?= 1
 CPU_BUILD = $(if $(filter cpu,$(TORCH)),--torch-backend cpu)
 PYTEST = OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest -p tests.kernels --nbval -n 2 --dist loadscope
 
-.PHONY: help run test test-all test-units test-notebooks lab course train bench lint format update lock clean
+.PHONY: help run test test-all test-units test-notebooks site slides lab course train bench lint format update lock clean
 
 help: ## these lines
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,8 +26,15 @@ test-units: $(READY) ## all tests but the notebooks
 test-notebooks: $(READY) ## nbval on all notebooks alone
 	$(PYTEST) notebooks
 
+site: $(READY) ## the notebooks' pages as a site, under build/site
+	$(BIN)/python -m detr_steps site
+
+slides: $(READY) ## a deck of slides for each step, under build/slides
+	$(BIN)/python -m detr_steps slides
+
 lab: $(READY) ## JupyterLab on the notebooks
-	$(BIN)/jupyter lab --notebook-dir=. --LabApp.default_url=/lab/tree/notebooks
+	$(BIN)/jupyter lab --notebook-dir=. --LabApp.default_url=/lab/tree/notebooks \
+		--ContentsManager.pre_save_hook=detr_steps.notebook.saving.before_saving
 
 course: $(READY) ## notebooks for students, solved ones, and pages of both, under build/course
 	$(BIN)/python -m detr_steps course

@@ -1,7 +1,10 @@
 """What the tests share: a small model, a small batch, and targets that are valid."""
 
+import shutil
+
 import pytest
 import torch
+from playwright.sync_api import sync_playwright
 from torch.overrides import TorchFunctionMode
 
 import detr_steps
@@ -13,6 +16,21 @@ SMALL = {
     4: {"nhead": 4, "enc_layers": 1, "dim_feedforward": 48, "dropout": 0.0},
     5: {"dec_layers": 3},
 }
+
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A browser without a window, while the tests of one file run."""
+    program = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if program is None:
+        pytest.skip(f"no Chromium found: none of {', '.join(BROWSERS)} is on the path")
+    with sync_playwright() as playwright:  # its default is --no-sandbox, as containers need it
+        browser = playwright.chromium.launch(executable_path=program)
+        yield browser
+        browser.close()
 
 
 def small_resnet() -> SmallResNet:

@@ -1,6 +1,11 @@
 """What the learner gets back."""
 
 from dataclasses import dataclass
+from html import escape
+
+from ..notebook.differences import to_html
+
+DIFFERENCE = "The package's source beside yours:"  # the rest of a message is one
 
 
 @dataclass(frozen=True, repr=False)
@@ -19,3 +24,10 @@ class Answer:
 
     def __repr__(self) -> str:
         return self.message
+
+    def _repr_html_(self) -> str | None:
+        """The message in colour, where it ends with a difference of source."""
+        words, found, lines = self.message.partition(DIFFERENCE)
+        if not found:
+            return None
+        return f"<pre>{escape(words + found)}</pre>" + to_html(lines.splitlines())

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from .answer import Answer
+from .answer import DIFFERENCE, Answer
 from .catalogue import TASKS
 from .diagnosis import Diagnosis
 from .general import explain
@@ -253,7 +253,7 @@ class Judge:
                 lines.append("Something else may differ as well: check again when this is done.")
         if self.hint >= 3:
             source = source_diff(self.attempt, self.task.solution)
-            return [*lines, "The package's source beside yours:", source]
+            return [*lines, DIFFERENCE, source]
         more = "a stronger hint" if self.hint < 2 else "the package's source beside yours"
         return [*lines, f"More: check(..., hint={self.hint + 1}) for {more}."]
 

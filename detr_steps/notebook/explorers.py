@@ -56,7 +56,9 @@ Picture = tuple[Figure, str]  # with its alternative text
 def explore(
     draw: Callable[..., Picture], controls: Mapping[str, ValueWidget], columns: int = 2
 ) -> None:
-    """Shows a picture below its controls, and draws it anew when one of them is moved.
+    """Shows a picture below its controls, and draws it anew while one of them is moved.
+
+    A control with one choice is not shown.
 
     Args:
         draw: takes the controls' values by name and returns a figure with its alternative text.
@@ -73,7 +75,7 @@ def explore(
     for control in controls.values():
         control.observe(redraw, "value")
     grid = Layout(grid_template_columns=f"repeat({columns}, max-content)")
-    display(GridBox(list(controls.values()), layout=grid))
+    display(GridBox([one for one in controls.values() if has_choice(one)], layout=grid))
     for widget, still in zip(live, redraw(), strict=True):
         # a frontend takes the richest part that it can show: the widget, or else the still picture
         display(widget._repr_mimebundle_() | still.data, metadata=still.metadata, raw=True)
@@ -93,11 +95,14 @@ def to_markup(picture: RichOutput) -> tuple[str, str]:
     return f'<img alt="{alt}" src="data:image/png;base64,{png}">', f"<em>{alt}</em>"
 
 
+def has_choice(control: ValueWidget) -> bool:
+    """Whether a control has more than one value."""
+    return control.min < control.max
+
+
 def slider(name: str, value: int, low: int, high: int) -> IntSlider:
-    """A slider over low..high that draws when it is let go; a choice of one is no choice."""
-    return IntSlider(
-        value, low, high, description=name, continuous_update=False, disabled=low == high
-    )
+    """A slider over low..high."""
+    return IntSlider(value, low, high, description=name)
 
 
 def name_cells(weights: Tensor, count: int = 3) -> str:
@@ -313,7 +318,6 @@ def explore_losses() -> None:
             max=0.95,
             step=0.05,
             description=f"{box} {name}",
-            continuous_update=False,
         )
         for name, *values in zip(COORDINATES, *start.values(), strict=True)
         for box, value in zip(start, values, strict=True)

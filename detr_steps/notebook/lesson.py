@@ -11,12 +11,13 @@ from textwrap import dedent
 
 import matplotlib.pyplot as plt
 import torch
-from IPython.display import Markdown, display
+from IPython.display import HTML, Markdown, display
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import detr_steps
 
+from .differences import to_html
 from .drawing import draw_chain, show
 
 STEPS = [getattr(detr_steps, f"Step{i}") for i in range(9)]
@@ -42,11 +43,28 @@ def show_map(step: int) -> None:
     show(figure, f"The nine steps: {chain}. You are at step {step}, {NAMES[step]}.", caption=False)
 
 
+MODULES = {step.__module__ for step in STEPS}
+
+
 def show_source(*objects: Callable) -> None:
-    """Shows the source of classes or functions as it stands in the package and runs here."""
+    """Shows the source of classes or functions as it stands in the package and runs here.
+
+    Below it follows what those classes change that inherit from another one of the package. Both
+    are folded: whoever wants to write the code first does not see it.
+    """
     code = "\n\n".join(dedent(inspect.getsource(thing)).rstrip() for thing in objects)
     file = inspect.getsourcefile(objects[0]).replace("\\", "/").rpartition("/detr_steps/")[2]
-    display(Markdown(f"From `detr_steps/{file}`:\n\n```python\n{code}\n```"))
+    names = ", ".join(f"<code>{thing.__name__}</code>" for thing in objects)
+    title = f"The source of {names}, from <code>detr_steps/{file}</code>"
+    display(Markdown(folded(title, f"```python\n{code}\n```")))
+    heirs = [thing for thing in objects if getattr(thing, "__base__", object).__module__ in MODULES]
+    if heirs:
+        show_difference(*heirs)
+
+
+def folded(title: str, content: str) -> str:
+    """Markdown below a title (HTML) that opens and closes it."""
+    return f"<details><summary>{title}</summary>\n\n{content}\n\n</details>"
 
 
 def changes_table(step: type[nn.Module]) -> str:
@@ -105,15 +123,18 @@ def changed_parameters(step: type[nn.Module]) -> dict[str, dict[str, tuple[int, 
 def show_difference(*classes: type) -> None:
     """What classes change in the methods and hooks that they inherit, line by line.
 
-    A method that calls the one it overrides takes nothing away, so all its lines are added ones.
-    Added lines begin with +, removed ones with -, besides their colours.
+    Folded, as the source. A method that calls the one it overrides takes nothing away, so all its
+    lines are added ones.
+    Added lines begin with + and are green, removed ones with - and are red.
     """
     lines = []
     for cls in classes:
         for name, owner, before in methods(cls):
             if owner is cls:
                 lines += difference(name, cls, before)
-    display(Markdown("```diff\n" + "\n".join(lines) + "\n```"))
+    names = " and ".join(f"<code>{cls.__name__}</code>" for cls in classes)
+    title = f"What {names} changes, line by line"
+    display(HTML(f"<details><summary>{title}</summary>{to_html(lines)}</details>"))
 
 
 def difference(name: str, cls: type, before: type | None) -> list[str]:
@@ -247,7 +268,7 @@ def show_appendix(number: int, images: Tensor) -> None:
         "Parameters and multiply-adds for one 640x640 image": cost_table(number),
     }
     for title, table in tables.items():
-        display(Markdown(f"<details><summary>{title}</summary>\n\n{table}\n\n</details>"))
+        display(Markdown(folded(title, table)))
 
 
 @contextmanager
