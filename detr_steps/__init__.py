@@ -1,14 +1,15 @@
 """DETR in nine steps, from a classic ResNet + FPN, one idea per step.
 
 Read `step0_...` to `step8_...` in their order. Beside them stand `backbone`, which builds the
-ResNet of Step 0, and `inputs`, the checks of arguments. Around them are six rooms; no step imports
-them:
+ResNet of Step 0, and `inputs`, the checks of arguments. Around them are seven rooms; no step
+imports them:
 
     official    the official DETR's weights in Step8
     inference   a trained model prepared for inference, and its outputs turned into detections
     training    scenes and COCO data, batches, trainer, evaluation, checkpoints, the small model
     notebook    what the notebooks show: source, shapes, pictures, explorers; and their runner
     exercises   the checker, the mistakes that it knows, the questions
+    pages       a site and slides, made of the executed notebooks
     course      copies for students and teachers, pages, grading
 
 `commands` is the command line over all of them: `python -m detr_steps --help`.

@@ -512,10 +512,52 @@ def run_command(
         bool, typer.Option("--save", help="store the outputs in the notebooks")
     ] = False,
 ) -> None:
-    """Execute the notebooks top to bottom, and write each as a page of HTML."""
-    from .notebook.runner import run_notebooks  # needs the extra "notebooks"
+    """Execute the notebooks top to bottom, and write them as pages of HTML."""
+    from .notebook.runner import BEYOND, run_notebooks  # needs the extra "notebooks"
 
-    run_notebooks(find_lessons(notebooks, beyond=True), out, save)
+    executed = run_notebooks(find_lessons(notebooks, beyond=True), save)
+    folders = [
+        path.parent.parent if path.parent.name == BEYOND else path.parent for path in executed
+    ]
+    for folder in dict.fromkeys(folders):
+        write_site(folder, out, executed=executed)
+
+
+@app.command()
+@plain_errors()
+def site(
+    out: Annotated[Path, typer.Option(help="folder for the site")] = Path("build/site"),
+    repository: Annotated[
+        str, typer.Option(help="the project's address on GitHub, for buttons to Colab and Binder")
+    ] = "",
+    branch: Annotated[str, typer.Option(help="of the repository")] = "main",
+) -> None:
+    """Write a site of the notebooks as they are stored, which needs no network."""
+    (folder,) = {path.parent for path in find_lessons(None)}
+    write_site(folder, out, repository=repository, branch=branch)
+
+
+@app.command()
+@plain_errors()
+def slides(
+    out: Annotated[Path, typer.Option(help="folder for the decks")] = Path("build/slides"),
+) -> None:
+    """Write a deck of slides for each step, from the cells that are tagged for it."""
+    from .pages.slides import build_slides  # needs the extra "notebooks"
+
+    (folder,) = {path.parent for path in find_lessons(None)}
+    build_slides(folder, out)
+    typer.echo(f"the slides are in {out}/: open {out / 'index.html'}")
+
+
+def write_site(folder: Path, out: Path, **options: Any) -> None:
+    """Writes the pages of a folder of notebooks, and says where they are."""
+    from .pages.site import build_site  # needs the extra "notebooks"
+
+    problems = build_site(folder, out, **options)
+    if problems:
+        typer.echo(f"problems of the pages:\n{problems}", err=True)
+    typer.echo(f"the pages are in {out}/: open {out / 'index.html'}")
 
 
 @app.command("overview")

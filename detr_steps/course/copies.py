@@ -22,7 +22,8 @@ from nbformat import NotebookNode, v4, write
 
 from ..exercises.catalogue import TASKS
 from ..exercises.questions import QUESTIONS
-from ..notebook.runner import execute, read, to_html, write_texts
+from ..notebook.runner import execute, read
+from ..pages.site import TITLE, build_site
 from .grading import find_exercises, mark_questions
 from .submission import PASSED
 
@@ -64,26 +65,18 @@ def write_course(paths: list[Path], out: Path) -> list[str]:
         solved = solved_copy(notebook)
         label = f"[{i}/{len(paths)}] {path.stem}"
         problems += [f"{path.stem}: {line}" for line in verify(solved, path.parent, label)]
-        write_copy(student_copy(notebook), path, out, "student")
-        write_copy(solved, path, out, "solved")
+        write(student_copy(notebook), out / "student" / path.name)
+        write(solved, out / "solved" / path.name)
+    for kind in KINDS:
+        build_site(out / kind, out / "html" / kind, title=f"{TITLE}: {kind}")
     return problems
 
 
 def write_beside(linked: list[Path], out: Path, kind: str, names: set[str]) -> None:
-    """Makes the folders of one kind of copies, and writes what the notebooks link to into them."""
-    pages = out / "html" / kind
-    for folder in (out / kind, pages):
-        folder.mkdir(parents=True, exist_ok=True)
+    """Makes the folder of one kind of copies, and writes what the notebooks link to into it."""
+    (out / kind).mkdir(parents=True, exist_ok=True)
     for file in linked:
-        write_linked(file, out, kind, names)
-    write_texts(out / kind, pages)
-
-
-def write_copy(copy: NotebookNode, path: Path, out: Path, kind: str) -> None:
-    """Writes a copy of the notebook at `path`, and its page."""
-    write(copy, out / kind / path.name)
-    page = out / "html" / kind / f"{path.stem}.html"
-    page.write_text(to_html(copy), encoding="utf-8")
+        write_linked(file, out / kind, names)
 
 
 def student_copy(notebook: NotebookNode) -> NotebookNode:
@@ -196,11 +189,10 @@ def keep_links(text: str, names: set[str]) -> str:
     return FILE_LINK.sub(lambda link: link[0] if link["file"] in names else link["text"], text)
 
 
-def write_linked(file: Path, out: Path, kind: str, names: set[str]) -> None:
-    """Writes a linked file beside the copies of one kind; a picture beside their pages, too."""
+def write_linked(file: Path, folder: Path, names: set[str]) -> None:
+    """Writes a linked file into the folder of the copies."""
     if file.suffix == ".md":
         text = keep_links(file.read_text(encoding="utf-8"), names)
-        (out / kind / file.name).write_text(text, encoding="utf-8")
+        (folder / file.name).write_text(text, encoding="utf-8")
     else:
-        shutil.copy(file, out / kind)
-        shutil.copy(file, out / "html" / kind)
+        shutil.copy(file, folder)

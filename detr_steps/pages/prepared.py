@@ -1,0 +1,57 @@
+"""A notebook as Sphinx takes it: pictures in files of their own, folded code marked as such."""
+
+import re
+from base64 import b64decode
+from copy import deepcopy
+from pathlib import Path
+
+from nbformat import NotebookNode
+
+PUNCTUATION = re.compile(r"([\\`*_{}\[\]<>()#+.!|~-])")
+OUTSIDE = re.compile(r"\[([^\]]*)\]\((?:\.\./)+((?:detr_steps|benchmarks|experiments)/[^)]+)\)")
+
+
+def prepared(notebook: NotebookNode, folder: Path, name: str, address: str = "") -> NotebookNode:
+    """A copy of a notebook for Sphinx with MyST-NB.
+
+    Args:
+        notebook: executed, or without outputs.
+        folder: where its file will lie; pictures are written into `pictures/` beside it.
+        name: of the notebook, with which those of its pictures begin.
+        address: of the project's files on the web; without one, links to them become plain text.
+    """
+    copy = deepcopy(notebook)
+    for number, cell in enumerate(copy.cells):
+        if cell.cell_type == "markdown":
+            cell.source = outside_links(cell.source, address)
+            continue
+        if is_folded(cell):
+            cell.metadata.tags = [*cell.metadata.get("tags", []), "hide-input"]
+        for place, output in enumerate(cell.get("outputs", [])):
+            data = output.get("data", {})
+            if "image/png" in data:
+                file = folder / "pictures" / f"{name}-{number}-{place}.png"
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(b64decode(data.pop("image/png")))
+                data["text/markdown"] = f"![{escaped(alt_text(output))}](pictures/{file.name})"
+    return copy
+
+
+def is_folded(cell: NotebookNode) -> bool:
+    """Whether JupyterLab hides the code of a cell."""
+    return bool(cell.metadata.get("jupyter", {}).get("source_hidden"))
+
+
+def alt_text(output: NotebookNode) -> str:
+    """The alternative text of an output's picture."""
+    return output.metadata.get("image/png", {}).get("alt", "")
+
+
+def escaped(text: str) -> str:
+    """Text as Markdown that shows it as it is."""
+    return PUNCTUATION.sub(r"\\\1", text)
+
+
+def outside_links(text: str, address: str) -> str:
+    """Markdown whose links to files beside the notebooks' folder lead to the web, or nowhere."""
+    return OUTSIDE.sub(rf"[\1]({address}/\2)" if address else r"\1", text)
