@@ -3,7 +3,6 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 THREADS ?= 1
-CPU_BUILD = $(if $(filter cpu,$(TORCH)),--torch-backend cpu)
 PYTEST = OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest -p tests.kernels --nbval -n 2 --dist loadscope
 
 .PHONY: help run test test-all test-units test-notebooks site slides lab course train bench lint format update lock clean
@@ -64,20 +63,13 @@ update: $(READY) ## execute the notebooks and store their outputs, after a chang
 	$(BIN)/python -m detr_steps gallery notebooks/detections.png
 
 # torch pins the CUDA packages that belong to it; leaving them out keeps the CPU-only build possible
-lock: $(READY) $(BIN)/uv ## pin the newest versions that pyproject.toml allows
+lock: $(READY) ## pin the newest versions that pyproject.toml allows
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --upgrade --no-annotate \
 		--no-header --python-version 3.11 | grep -vE '^(nvidia-|cuda-|triton)' > requirements.txt
 
-# uv is twice as fast; pip knows mirrors that uv does not, and does without PyTorch's own index
-$(READY): requirements.txt pyproject.toml | $(BIN)/uv
-	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --compile-bytecode $(CPU_BUILD) -r requirements.txt -e . \
-		|| $(BIN)/python -m pip install --quiet -r requirements.txt -e .
-	$(BIN)/python -c "import matplotlib.font_manager"
-	touch $(READY)
-
-$(BIN)/uv:
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet uv
+# TORCH=cpu and TORCH=cuda choose PyTorch's build, else the machine does
+$(READY): requirements.txt pyproject.toml
+	@BIN=$(BIN) READY=$(READY) PYTHON="$(PYTHON)" TORCH=$(TORCH) sh set_up.sh
 
 clean: ## remove .venv and build
 	rm -rf .venv build

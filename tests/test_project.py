@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import re
 import shutil
 import socket
@@ -14,6 +15,7 @@ from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
+import torch
 from packaging.requirements import Requirement
 
 import detr_steps
@@ -106,27 +108,124 @@ def test_the_pins_are_within_the_ranges():
     assert not any(name.startswith(("nvidia", "cuda", "triton")) for name in pins)
 
 
-@pytest.mark.skipif(shutil.which("make") is None, reason="no make")
-@pytest.mark.parametrize(
-    ("options", "asked"), [([], "-r requirements.txt"), (["TORCH=cpu"], "--torch-backend cpu")]
+needs_make = pytest.mark.skipif(
+    shutil.which("make") is None or sys.platform == "win32", reason="needs make, and a Unix shell"
 )
-@pytest.mark.parametrize("uv_works", [True, False])
-def test_the_set_up_asks_uv_and_falls_back_to_pip(options, asked, uv_works, tmp_path):
-    for name, status in (("python", 0), ("uv", 0 if uv_works else 2)):
-        program = tmp_path / name
-        program.write_text(f'#!/bin/sh\necho "{name} $@" >> {tmp_path}/calls\nexit {status}\n')
-        program.chmod(0o755)
-    ready = tmp_path / "ready"
-    command = ["make", f"BIN={tmp_path}", f"READY={ready}", "PYTHON=true", *options, str(ready)]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-    calls = (tmp_path / "calls").read_text().splitlines()
-    assert any(call.startswith("uv pip install") and asked in call for call in calls)
-    by_pip = "python -m pip install --quiet -r requirements.txt -e ."
-    assert (by_pip in calls) is not uv_works
-    assert ready.exists()
+SMALL, LARGE = "about 0.6 GB to download, 2 GB on disk", "about 3.4 GB to download, 7 GB on disk"
+TO_CPU = "uv pip install --quiet --compile-bytecode --torch-backend cpu -r requirements.txt -e ."
+TO_USUAL = TO_CPU.replace(" --torch-backend cpu", "")
+BY_PIP = "python -m pip install --quiet -r requirements.txt -e ."
 
 
-@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def set_up(folder, *options, system="Linux", gpu=False, index=True, uv=True):
+    """What `make` prints while it sets up with programs that only print how they are called."""
+    fails = {True: "exit 0", False: "exit 2"}
+    programs = {
+        "python": "",
+        "uv": f'case "$*" in *--dry-run*) {fails[index]};; *) {fails[uv]};; esac',
+        "nvidia-smi": fails[gpu],
+        "uname": f"echo {system}; exit 0",
+    }
+    for name, body in programs.items():
+        said = "" if name == "uname" else f'echo "{name} $@"\n'
+        (folder / name).write_text(f"#!/bin/sh\n{said}{body}\n")
+        (folder / name).chmod(0o755)
+    ready = folder / "ready"
+    command = ["make", f"BIN={folder}", f"READY={ready}", "PYTHON=true", *options, str(ready)]
+    path = f"{folder}{os.pathsep}{os.environ['PATH']}"
+    env = {name: value for name, value in os.environ.items() if name not in ("TORCH", "MAKEFLAGS")}
+    done = subprocess.run(
+        [*command, "--no-print-directory"],
+        cwd=ROOT,
+        env={**env, "PATH": path},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+@needs_make
+@pytest.mark.parametrize(
+    ("options", "around", "why", "size", "installed"),
+    [
+        ([], {}, "no NVIDIA GPU was found", SMALL, TO_CPU),
+        ([], {"gpu": True}, "an NVIDIA GPU was found", LARGE, TO_USUAL),
+        (["TORCH=cpu"], {"gpu": True}, "TORCH=cpu", SMALL, TO_CPU),
+        (["TORCH=cuda"], {}, "TORCH=cuda", LARGE, TO_USUAL),
+        (["TORCH="], {"system": "Darwin"}, "macOS has one build", SMALL, TO_USUAL),
+        (["TORCH=cpu"], {"system": "Darwin"}, "macOS has one build", SMALL, TO_USUAL),
+    ],
+)
+def test_the_set_up_says_what_comes_before_it_loads_it(
+    options, around, why, size, installed, tmp_path
+):
+    reason, what, *calls = set_up(tmp_path, *options, **around)
+    assert why in reason and size in what
+    assert installed in calls and BY_PIP not in calls
+    assert sum("dry-run" not in call and "pip install" in call for call in calls) == 1
+
+
+@needs_make
+def test_where_pytorchs_index_is_out_of_reach_the_larger_size_is_said_first(tmp_path):
+    lines = set_up(tmp_path, index=False)
+    assert SMALL in lines[1] and "dry-run" in lines[2]
+    assert "PyTorch's own index cannot be used" in lines[3] and LARGE in lines[4]
+    assert lines[5] == TO_USUAL and BY_PIP not in lines
+    assert not any("dry-run" in line for line in set_up(tmp_path, "TORCH=cuda", index=False))
+
+
+@needs_make
+@pytest.mark.parametrize(("gpu", "tried"), [(False, TO_CPU), (True, TO_USUAL)])
+def test_what_uv_cannot_install_pip_does_and_the_size_is_said(gpu, tried, tmp_path):
+    lines = set_up(tmp_path, gpu=gpu, uv=False)
+    at = lines.index(tried)
+    assert "uv could not install it" in lines[at + 1] and LARGE in lines[at + 2]
+    assert lines[at + 3] == BY_PIP
+
+
+@needs_make
+def test_a_build_that_was_set_up_stays(tmp_path):
+    set_up(tmp_path, "TORCH=cuda")
+    os.utime(tmp_path / "ready", (0, 0))
+    reason, what, *calls = set_up(tmp_path, "TORCH=cpu")
+    assert "make clean lets you choose anew" in reason and LARGE in what and TO_USUAL in calls
+
+
+@needs_make
+def test_an_unknown_build_is_refused_before_anything_is_loaded(tmp_path):
+    command = ["make", f"BIN={tmp_path}", f"READY={tmp_path}/ready", "TORCH=rocm"]
+    done = subprocess.run([*command, f"{tmp_path}/ready"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode and "TORCH: expected cpu or cuda, found rocm" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="sizes are those of Linux")
+@pytest.mark.skipif(sys.prefix == sys.base_prefix, reason="needs an environment of its own")
+def test_the_size_that_the_set_up_says_is_that_of_the_environment():
+    said = SMALL if torch.version.cuda is None else LARGE
+    files = (Path(folder, name) for folder, _, names in os.walk(sys.prefix) for name in names)
+    size = sum(path.lstat().st_size for path in files) / 1e9
+    assert size == pytest.approx(float(re.search(r"([\d.]+) GB on disk", said)[1]), rel=0.25)
+
+
+@needs_make
+def test_progress_is_shown_on_a_terminal_alone(tmp_path):
+    import pty
+
+    assert TO_CPU in set_up(tmp_path) and "--quiet" in TO_CPU
+    (tmp_path / "ready").unlink()
+    command = f"make BIN={tmp_path} READY={tmp_path}/ready PYTHON=true TORCH=cuda {tmp_path}/ready"
+    main, terminal = pty.openpty()
+    done = subprocess.run(
+        command.split(), cwd=ROOT, stdout=subprocess.PIPE, stderr=terminal, text=True
+    )
+    os.close(main)
+    os.close(terminal)
+    assert TO_USUAL.replace("--quiet ", "") in done.stdout.splitlines()
+
+
+@needs_make
 def test_make_alone_prints_every_target():
     command = ["make", "--no-print-directory"]  # which make prints inside of `make test`
     lines = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout

@@ -1,0 +1,61 @@
+#!/bin/sh
+# What `make` runs first: everything into .venv, with the build of PyTorch that suits this machine.
+# It reads TORCH (cpu or cuda, else the machine decides), PYTHON, BIN, which is .venv/bin, and READY,
+# the file that it writes at its end: the build that .venv has.
+set -eu
+small="about 0.6 GB to download, 2 GB on disk, some 3 minutes at 50 Mbit/s"
+large="about 3.4 GB to download, 7 GB on disk, some 10 minutes at 50 Mbit/s"
+quiet=--quiet
+[ ! -t 2 ] || quiet= # where a person watches, progress is shown
+
+announce() {
+    case $build in
+    cpu) what="PyTorch's CPU-only build: $small" ;;
+    cuda) what="PyTorch's CUDA build: $large" ;;
+    macos) what="PyTorch's build for macOS: $small" ;;
+    esac
+    printf '%s\n  %s; less where some of it is there already.\n' "$1" "$what"
+}
+
+# two tries with short limits; the download itself has uv's own
+index_answers() {
+    UV_HTTP_RETRIES=1 UV_HTTP_CONNECT_TIMEOUT=5 UV_HTTP_TIMEOUT=10 VIRTUAL_ENV=.venv \
+        "$BIN/uv" pip install -qq --dry-run $backend -r requirements.txt
+}
+
+kept=$(cat "$READY" 2> /dev/null || true)
+case "$kept,${TORCH:-}" in
+,cpu | ,cuda) build=$TORCH why="TORCH=$TORCH" ;;
+,)
+    build=cpu why="no NVIDIA GPU was found (TORCH=cuda takes the build for one)"
+    if nvidia-smi -L > /dev/null 2>&1; then
+        build=cuda why="an NVIDIA GPU was found (TORCH=cpu takes the small build)"
+    fi
+    ;;
+,*)
+    echo "TORCH: expected cpu or cuda, found $TORCH" >&2
+    exit 2
+    ;;
+*) build=$kept why="as it was set up before (make clean lets you choose anew)" ;;
+esac
+[ "$(uname)" != Darwin ] || build=macos why="macOS has one build"
+backend=
+[ "$build" != cpu ] || backend="--torch-backend cpu"
+announce "Setting up .venv: $why."
+
+if [ ! -e "$BIN/uv" ]; then
+    $PYTHON -m venv .venv
+    "$BIN/python" -m pip install --quiet uv
+fi
+if [ "$build" = cpu ] && ! index_answers; then
+    build=cuda backend=
+    announce "PyTorch's own index cannot be used from here, so its usual build comes from PyPI."
+fi
+# uv is twice as fast; pip knows mirrors that uv does not, and always takes PyPI's build
+if ! VIRTUAL_ENV=.venv "$BIN/uv" pip install $quiet --compile-bytecode $backend -r requirements.txt -e .; then
+    [ "$build" != cpu ] || build=cuda
+    announce "uv could not install it: pip does, from PyPI."
+    "$BIN/python" -m pip install $quiet -r requirements.txt -e .
+fi
+"$BIN/python" -c "import matplotlib.font_manager" # its list of fonts is made once
+echo "$build" > "$READY"
