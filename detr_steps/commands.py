@@ -27,7 +27,7 @@ from torch.utils.data import Dataset
 from .inference import for_inference
 from .step8_set_loss import Step8
 from .training.coco import CocoScenes, compare_classes
-from .training.detectors import Detector, first_model, load_detector
+from .training.detectors import Detector, describe_classes, first_model, load_detector
 from .training.evaluation import METRICS, percent
 from .training.findings import Symptom, find_out, symptoms
 from .training.pictures import read_picture
@@ -174,6 +174,9 @@ Weights = Annotated[
     typer.Option(
         help="shipped, official, official-dc5, official-r101, official-r101-dc5, or a file"
     ),
+]
+WeightsFile = Annotated[
+    str | None, typer.Argument(help="weights, as --weights has them", show_default=False)
 ]
 Notebooks = Annotated[
     list[Path] | None, typer.Argument(help="default: all in notebooks/", show_default=False)
@@ -380,6 +383,8 @@ def print_history(trainer: Trainer, out: Path, begin: float) -> None:
 @app.command("evaluate")
 @plain_errors()
 def evaluate_command(
+    context: typer.Context,
+    file: WeightsFile = None,
     weights: Weights = "shipped",
     images: Images = None,
     annotations: Annotations = None,
@@ -393,6 +398,9 @@ def evaluate_command(
     """COCO's average precision of trained weights, on held-out scenes or a COCO data set."""
     if (images is None) != (annotations is None):
         raise ValueError("images, annotations: expected both or none, found one of them")
+    if file is not None and context.get_parameter_source("weights").name == "COMMANDLINE":
+        raise ValueError(f"weights: expected FILE or --weights, found both, {file} and {weights}")
+    weights = file or weights
     accelerator = Accelerator(cpu=cpu)
     detector = load_detector(weights)
     if images is None:
@@ -426,6 +434,7 @@ def detect(
 ) -> None:
     """Find objects in pictures: prints them, and draws them into copies."""
     detector = load_detector(weights)
+    typer.echo(describe_classes(detector.classes))
     detector = replace(detector, model=for_inference(detector.model))
     copies = copy_paths(pictures, out)
     out.mkdir(parents=True, exist_ok=True)

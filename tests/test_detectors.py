@@ -74,8 +74,19 @@ def test_official_weights_are_trained_on_with_own_classes(made_file, tmp_path):
 
 def test_a_file_given_by_path_is_drawn_with_cocos_names(made_file, tmp_path):
     arguments = ["detect", PHOTO, "--weights", str(made_file), "--threshold", "0.0"]
-    assert "100 objects" in accepted(*arguments, "--out", tmp_path / "out")
+    printed = accepted(*arguments, "--out", tmp_path / "out")
+    known = printed.splitlines()[0]
+    assert known.startswith("classes known: person, ") and known.endswith(", toothbrush")
+    assert known.count(",") == 79 and "N/A" not in known
+    assert "100 objects" in printed
     assert (tmp_path / "out" / "grace_hopper.found.png").exists()
+
+
+def test_weights_that_know_only_drawn_shapes_say_so_before_anything_else(tmp_path):
+    printed = accepted("detect", PHOTO, "--out", tmp_path).splitlines()
+    assert printed[0].startswith("These weights know only drawn shapes")
+    assert "--weights official" in printed[0]
+    assert printed[1] == "classes known: square, diamond, triangle, cross, ring, star"
 
 
 def test_a_changed_file_is_refused(made_file, tmp_path):
@@ -107,6 +118,18 @@ def test_the_shipped_weights_detect_unseen_scenes():
 def test_the_evaluate_command_prints_a_table(tmp_path):
     printed = accepted("evaluate", "--cpu", "--scenes", 4, "--page", tmp_path / "page.html")
     assert "AP50" in printed and "on 4 images" in printed
+
+
+def test_weights_to_evaluate_are_named_with_or_without_the_option(tmp_path):
+    few = ["--cpu", "--scenes", 4, "--page", tmp_path / "page.html"]
+    one = accepted("evaluate", detectors.SHIPPED, *few)
+    assert "AP50" in one and str(detectors.SHIPPED) in "".join(one.split())
+    both = refused("evaluate", detectors.SHIPPED, "--weights", "shipped", *few)
+    assert "weights: expected FILE or --weights, found both" in both
+    config = tmp_path / "config.toml"
+    config.write_text('weights = "nothing"\n')
+    assert "found nothing" in refused("evaluate", *few, "--config", config)
+    assert accepted("evaluate", detectors.SHIPPED, *few, "--config", config) == one
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones():
