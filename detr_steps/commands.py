@@ -30,6 +30,7 @@ from .training.coco import CocoScenes, compare_classes
 from .training.detectors import Detector, describe_classes, first_model, load_detector
 from .training.evaluation import METRICS, percent
 from .training.findings import Symptom, find_out, symptoms
+from .training.next_commands import next_commands
 from .training.pictures import read_picture
 from .training.run import PAGE, report_run, run_training, survey_data, training_data
 from .training.scenes import Scenes
@@ -176,7 +177,7 @@ Weights = Annotated[
     ),
 ]
 WeightsFile = Annotated[
-    str | None, typer.Argument(help="weights, as --weights has them", show_default=False)
+    str | None, typer.Argument(help="the weights; the same as --weights", show_default=False)
 ]
 Notebooks = Annotated[
     list[Path] | None, typer.Argument(help="default: all in notebooks/", show_default=False)
@@ -257,7 +258,9 @@ def chosen_settings(options: Mapping[str, Any], kind: str) -> Settings:
     return settings if options["start"] is None else replace(settings, pretrain_steps=0)
 
 
-@app.command()
+@app.command(
+    epilog="For several GPUs or machines put `accelerate launch -m` in the place of `python -m`."
+)
 @plain_errors()
 def train(
     out: RunFolder = Path("runs/scenes"),
@@ -287,8 +290,7 @@ def train(
     cpu: Cpu = False,
     config: Config = None,
 ) -> None:
-    """Train a DETR; stop it any time, the same command goes on. For several GPUs or machines put
-    `accelerate launch -m` in the place of `python -m`."""
+    """Train a DETR; stop it any time, the same command goes on."""
     options, begin = locals(), time.perf_counter()
     accelerator = chosen_accelerator(cpu, precision, out)
     source = load_detector(start) if start else None
@@ -299,6 +301,7 @@ def train(
     trainer = run_training(network, data, choose, settings, out, accelerator, start, workers)
     print_history(trainer, out, begin)
     print_symptoms(report_run(trainer, out), out / PAGE)
+    print_next(trainer, out)
 
 
 def chosen_accelerator(cpu: bool, precision: Precision, out: Path) -> Accelerator:
@@ -378,6 +381,13 @@ def print_history(trainer: Trainer, out: Path, begin: float) -> None:
     console = Console(quiet=not trainer.accelerator.is_main_process)
     console.print(result_table(trainer.history, "on the data to choose on"))
     console.print(f"{minutes:.1f} minutes; best weights: {out / BEST}")
+
+
+def print_next(trainer: Trainer, out: Path) -> None:
+    """Prints the commands that come after a run."""
+    if trainer.accelerator.is_main_process:
+        for purpose, command in next_commands(out, trainer.choose).items():
+            typer.echo(f"{purpose}:\n  {command}")
 
 
 @app.command("evaluate")

@@ -12,7 +12,7 @@ from test_coco import make
 from detr_steps import Step8
 from detr_steps.training.detectors import load_detector
 from detr_steps.training.evaluation import evaluate
-from detr_steps.training.findings import KNOWN, find_out, symptoms
+from detr_steps.training.findings import FEW_STEPS, KNOWN, find_out, symptoms
 from detr_steps.training.page import write_page
 from detr_steps.training.scenes import Scenes
 from detr_steps.training.small import small_detr
@@ -96,6 +96,16 @@ def test_misplaced_boxes_duplicates_and_learning_by_heart_are_recognised(scenes,
     assert known("by heart", symptoms(far, shipped)) and not symptoms(shipped, shipped)
 
 
+def test_a_run_too_short_to_learn_is_recognised(scenes, shipped):
+    torch.manual_seed(0)
+    model = small_detr(6)
+    found = find_out(model, scenes, ACCELERATOR, scenes.classes)
+    (short,) = symptoms(found, steps=30)
+    assert known("short", [short]) and "AP is 0.0 after 30 steps" in short.seen
+    assert not known("short", symptoms(found, steps=FEW_STEPS))
+    assert not known("short", symptoms(found)) and not symptoms(shipped, steps=30)
+
+
 def test_a_loss_that_is_no_number_ends_the_run(tmp_path):
     class Broken(Step8):
         def compute_loss(self, outputs, targets):
@@ -129,6 +139,7 @@ def test_training_and_evaluation_write_pages_and_say_what_is_wrong(tmp_path):
     short = ["--steps=2", "--pretrain-steps=1", "--batch-size=2", "--side=64"]
     printed = accepted("train", "--cpu", "--out", tmp_path / "run", *data, *short)
     assert "remedy: " in printed and "report.html" in printed
+    assert "an AP near 0 is expected" in printed
     page = (tmp_path / "run" / "report.html").read_text()
     assert "What may be wrong" in page and "The training" in page
     weights = ["--weights", tmp_path / "run" / "best.safetensors"]

@@ -1,6 +1,8 @@
 """Training: it learns, it survives a hard stop, and two processes share the work."""
 
+import importlib.util
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -12,7 +14,8 @@ import torch
 from accelerate import Accelerator
 from cli import accepted, refused
 from safetensors.torch import load_file
-from test_coco import make_varied
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from test_coco import make, make_varied
 
 from detr_steps import Step8
 from detr_steps.official import freeze_batch_norm
@@ -23,8 +26,10 @@ from detr_steps.training.checkpoints import (
     load_weights,
     save_weights,
 )
+from detr_steps.training.coco import CocoScenes
 from detr_steps.training.detectors import SHIPPED, first_model, load_detector
 from detr_steps.training.evaluation import evaluate
+from detr_steps.training.next_commands import module_command, next_commands
 from detr_steps.training.scenes import Scenes
 from detr_steps.training.small import small_detr
 from detr_steps.training.trainer import BEST, Settings, Trainer
@@ -220,12 +225,57 @@ def test_settings_from_a_file_and_mistakes_in_it(tmp_path):
     config = tmp_path / "config.toml"
     config.write_text("steps = 3\npretrain_steps = 1\nscenes = 16\nchoose_scenes = 2\n")
     arguments = ["train", "--cpu", "--config", config, "--out", tmp_path / "run"]
-    assert "best weights: " in accepted(*arguments)
+    printed = accepted(*arguments)
+    assert "best weights: " in printed and printed.index("expected") < printed.index("to evaluate")
+    assert logged(tmp_path / "run", "choose/AP50")[0] == 3
     assert torch.load(tmp_path / "run" / CHECKPOINT)["run"]["steps"] == 3
     assert Path(tmp_path / "run" / BEST).exists()
     assert "lr was 0.002, is 1.0" in refused(*arguments, "--lr", 1)
     config.write_text("stepz = 3\n")
     assert "stepz" in refused(*arguments, code=2)
+
+
+def logged(folder, name):
+    """Step and value of what was logged last under a name for TensorBoard."""
+    events = EventAccumulator(str(folder / "tensorboard")).Reload()
+    return events.Scalars(name)[-1].step, events.Scalars(name)[-1].value
+
+
+def rename(data):
+    """Gives the categories names that the shipped weights know."""
+    for category, name in zip(data["categories"], ("square", "star", "ring"), strict=True):
+        category["name"] = name
+
+
+on_unix = pytest.mark.skipif(sys.platform == "win32", reason="quoted for a shell of Unix")
+
+
+@on_unix
+@pytest.mark.parametrize("own_data", [False, True])
+def test_the_commands_at_the_end_of_a_run_work(own_data, tmp_path):
+    folder, photos = tmp_path / "my run", tmp_path / "my photos"
+    folder.mkdir()
+    photos.mkdir()
+    (folder / BEST).write_bytes(SHIPPED.read_bytes())
+    own = CocoScenes(*make(photos, rename))
+    choose, count = (own, 6) if own_data else (Scenes(3, "choose", seed=2), 2)
+    evaluate, detect, curves = map(shlex.split, next_commands(folder, choose).values())
+    assert evaluate[:3] == detect[:3] == [sys.executable, "-m", "detr_steps"]
+    few = ["--cpu", "--scenes=2", "--page", tmp_path / "page.html"]
+    accepted(*evaluate[3:], *few)
+    assert f"on {count} images" in (tmp_path / "page.html").read_text("utf-8")
+    assert "drawn in" in accepted(*detect[3:], "--out", tmp_path / "out")
+    assert curves == [sys.executable, "-m", "tensorboard.main", "--logdir", str(folder)]
+    assert importlib.util.find_spec("tensorboard.main")
+
+
+@on_unix
+def test_commands_name_python_as_it_is_reached_from_here(tmp_path, monkeypatch):
+    python = tmp_path / "my venv" / "python"
+    monkeypatch.setattr(sys, "executable", str(python))
+    assert shlex.split(module_command("x", "a b")) == [str(python), "-m", "x", "a b"]
+    monkeypatch.chdir(tmp_path)
+    assert shlex.split(module_command("x", 1)) == ["my venv/python", "-m", "x", "1"]
 
 
 def test_training_goes_on_from_given_weights(tmp_path):

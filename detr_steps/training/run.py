@@ -177,7 +177,8 @@ def report_run(trainer: Trainer, folder: Path) -> list[Symptom]:
         part = trainer.dataset.plain(len(choose))
         known = find_out(model, part, accelerator, part.classes)
     losses = trainer.losses
-    found = symptoms(test, known, [loss for _, loss in losses])
+    steps = trainer.settings.steps if trainer.decided_by.get("start") is None else None
+    found = symptoms(test, known, [loss for _, loss in losses], steps)
     if accelerator.is_main_process:
         from .page import write_page  # matplotlib takes long: only where it is used
 

@@ -18,7 +18,7 @@ from ..step8_set_loss import Step8, mean_over_processes
 from .batches import SeededItems, StepSampler, Target, collate, flip_some, mixed_seed
 from .checkpoints import load_checkpoint, save_checkpoint
 from .detectors import save_detector
-from .evaluation import evaluate
+from .evaluation import METRICS, evaluate
 from .sizes import sizes_of
 
 BEST = "best.safetensors"
@@ -411,6 +411,8 @@ class Trainer:
     def evaluate_and_keep(self, step: int) -> None:
         """Evaluates on the data to choose on, and keeps the weights if they are the best so far."""
         result = {"step": step, **evaluate(self.model, self.choose, self.accelerator)}
+        known = {f"choose/{name}": result[k] for k, name in METRICS.items() if result[k] >= 0}
+        self.accelerator.log(known, step=step)  # to the trackers, if there are any
         best = max((past["map"] for past in self.history), default=-1.0)
         self.history.append(result)
         if self.folder and result["map"] > best and self.accelerator.is_main_process:
