@@ -24,6 +24,7 @@ from rich.table import Table
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from .course.protection import Wish, choose_protection
 from .inference import for_inference
 from .step8_set_loss import Step8
 from .training.coco import CocoScenes, compare_classes
@@ -603,13 +604,18 @@ def gallery_command(file: PictureFile) -> None:
 def course(
     notebooks: Notebooks = None,
     out: Annotated[Path, typer.Option(help="folder for the course")] = Path("build/course"),
+    student: Annotated[
+        bool, typer.Option("--student", help="the students' copies alone, nothing is executed")
+    ] = False,
 ) -> None:
     """Make a course: notebooks for students, notebooks with the solutions, and pages of both."""
-    from .course.copies import write_course  # needs the extra "notebooks"
+    from .course.copies import KINDS, write_course  # needs the extra "notebooks"
 
     paths = find_lessons(notebooks)
-    problems = write_course(paths, out)
-    typer.echo(f"{len(paths)} notebooks in {out}/: student/, solved/, and pages of both in html/")
+    kinds = KINDS[:1] if student else KINDS
+    problems = write_course(paths, out, kinds)
+    written = "student/, and its pages" if student else "student/, solved/, and pages of both"
+    typer.echo(f"{len(paths)} notebooks in {out}/: {written} in html/")
     if problems:
         raise ValueError("not passed in solved/:\n  " + "\n  ".join(problems))
 
@@ -622,23 +628,37 @@ def grade(
     memory_limit: Annotated[
         int, typer.Option(parser=parse_size, metavar="SIZE", help='for one notebook, as "500M"')
     ] = "4G",
-    out: Annotated[Path, typer.Option(help="file for the table")] = Path("grades.csv"),
+    out: Annotated[
+        list[Path], typer.Option(help="file for the table, .csv or .json; may be given twice")
+    ] = (Path("grades.csv"),),
+    protection: Annotated[
+        Wish, typer.Option(help="keep notebooks from the network and from all files but their own")
+    ] = Wish.auto,
 ) -> None:
-    """Grade a folder of notebooks, each in a process of its own. This is no sandbox."""
-    from .course import grading  # needs the extra "notebooks"
+    """Grade a folder of notebooks, each in a process of its own, with protection if there is any.
+
+    Protection needs Linux and bwrap or unshare. Where neither works, notebooks run with your
+    rights; the table says which it was.
+    """
+    from .course import grades, grading  # needs the extra "notebooks"
 
     paths = grading.find_notebooks(folder)
     if not paths:
         raise ValueError(f"{folder}: no notebooks found")
+    grades.check_endings(out)
+    kept, gap = choose_protection(protection, [folder, *(file.parent for file in out)])
+    if not kept:
+        typer.echo(f"No protection ({gap}). {grades.UNPROTECTED_MEANS}", err=True)
     reports = [
-        grading.grade_notebook(path, time_limit, memory_limit)
+        grading.grade_notebook(path, time_limit, memory_limit, kept)
         for path in track(paths, "grading", console=Console(stderr=True))
     ]
     names = [path.relative_to(folder).as_posix() for path in paths]
-    rows = grading.grade_rows(names, reports)
-    grading.write_table(rows, out)
-    Console().print(grading.draw_table(rows))
-    typer.echo(f"written to {out}")
+    table = grades.Grades(names, reports, kept, gap)
+    for file in out:
+        table.write(file)
+    Console().print(table.table())
+    typer.echo(f"written to {' and '.join(map(str, out))}")
 
 
 @app.command("ablations")

@@ -2,28 +2,33 @@
 
 import csv
 import inspect
+import json
+import os
 import re
+import socket
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import nbformat
 import psutil
 import pytest
+import torch
 from attempts import ATTEMPTS
 from cli import accepted, refused
 from nbformat import v4
 
 from detr_steps.course.copies import solve, student_copy, write_course
-from detr_steps.course.grading import (
-    ending,
-    find_exercises,
-    find_notebooks,
-    grade_notebook,
-    grade_rows,
-)
-from detr_steps.course.submission import read_results, save_results
-from detr_steps.exercises import check
+from detr_steps.course.grades import Grades, Report
+from detr_steps.course.grading import ending, find_exercises, find_notebooks, grade_notebook
+from detr_steps.course.protection import Protection, Wish, choose_protection, find_fault
+from detr_steps.course.submission import read_results, replaced, save_results, tools, verdict
+from detr_steps.exercises import check, checker
 from detr_steps.exercises.catalogue import TASKS
+from detr_steps.exercises.checker import is_attempted
 from detr_steps.exercises.questions import QUESTIONS
 from detr_steps.notebook.runner import execute
 
@@ -123,6 +128,16 @@ def test_a_solved_copy_holds_the_packages_source_and_passes(course):
     assert cells["question"].source == f'ask("7.1", answer="{QUESTIONS["7.1"].right}")'
     assert "is right" in cells["question"].outputs[0].data["text/plain"]
     assert len(solved.cells) == 7
+
+
+def test_students_copies_are_made_without_running_anything(tmp_path):
+    path = save(tmp_path / "Step7_small.ipynb", code(SETUP), exercise(STUB), code("1 / 0"))
+    for _ in range(2):  # also over those of before
+        printed = accepted("course", path, "--student", "--out", tmp_path / "out")
+    assert "1 notebooks in" in printed and "solved" not in printed
+    files = sorted(p.relative_to(tmp_path / "out") for p in (tmp_path / "out").rglob("*.*"))
+    assert files == [Path("html/student/Step7_small.html"), Path("student/Step7_small.ipynb")]
+    assert read(tmp_path / "out" / files[1]).cells[1].source == STUB
 
 
 def test_links_lead_somewhere_in_every_copy(course):
@@ -226,9 +241,10 @@ def test_every_notebook_costs_only_its_own_row(tmp_path):
         sizes = [3 * 2**29] * len(paths)
         reports = list(pool.map(grade_notebook, paths, limits, sizes))
     names = [path.relative_to(folder).as_posix() for path in paths]
-    rows = {row.pop("notebook"): row for row in grade_rows(names, reports)}
+    rows = {row.pop("notebook"): row for row in Grades(names, reports).rows()}
+    assert {row.pop("protection") for row in rows.values()} == {"none"}
 
-    nothing = dict.fromkeys([solution for _, solution, _ in MANY], "")
+    nothing = dict.fromkeys([*(solution for _, solution, _ in MANY), "questions"], "")
     stopped = nothing | {CORNERS: "not reached"}
     notes = {name: row.pop("note") for name, row in rows.items()}
     syntax = rows["Ada/homework.ipynb"].pop("giou_loss")
@@ -240,14 +256,8 @@ def test_every_notebook_costs_only_its_own_row(tmp_path):
             "Step1": "not right",
             "questions": "1 of 3",
         },
-        **{
-            f"{n}.ipynb": {**stopped, "questions": ""}
-            for n in ("Bob/hangs", "crashes", "eats", "ends")
-        },
-        **{
-            f"{n}.ipynb": {**nothing, "questions": ""}
-            for n in ("json", "lecture", "unknown", "words")
-        },
+        **{f"{n}.ipynb": stopped for n in ("Bob/hangs", "crashes", "eats", "ends")},
+        **{f"{n}.ipynb": nothing for n in ("json", "lecture", "unknown", "words")},
     }
     assert syntax.startswith("error: SyntaxError: expected ':'")
     for name in ("json", "unknown", "words"):
@@ -264,14 +274,38 @@ def test_every_notebook_costs_only_its_own_row(tmp_path):
     assert len(left) == 2 and not any(psutil.pid_exists(pid) for pid in left)
 
 
+def read_table(path):
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
 def test_grades_are_printed_and_written_whatever_stands_in_them(tmp_path):
     (tmp_path / "[red]a.ipynb").write_text("[/blue]")
-    table = tmp_path / "table.csv"
-    assert "[red]a.ipynb" in accepted("grade", tmp_path, "--out", table)
-    with table.open(encoding="utf-8", newline="") as file:
-        (row,) = csv.DictReader(file)
-    assert list(row) == ["notebook", "questions", "note"]
+    table, tree = tmp_path / "table.csv", tmp_path / "tree.json"
+    assert "[red]a.ipynb" in accepted("grade", tmp_path, "--out", table, "--out", tree)
+    (row,) = read_table(table)
+    assert list(row) == ["notebook", "questions", "note", "protection"]
     assert row["notebook"] == "[red]a.ipynb" and "NotJSONError" in row["note"]
+    everything = json.loads(tree.read_text("utf-8"))
+    (notebook,) = everything["notebooks"]
+    assert everything["protection"] == row["protection"]
+    assert notebook == {
+        "notebook": "[red]a.ipynb",
+        "exercises": {},
+        "questions": {},
+        "note": row["note"],
+    }
+
+
+def test_json_tells_what_has_passed(tmp_path):
+    results = {"FPN": "passed (the package's own)", "Step9": "not attempted"}
+    Grades(["a"], [Report(results, {"7.1": True})]).write(tmp_path / "grades.json")
+    (notebook,) = json.loads((tmp_path / "grades.json").read_text("utf-8"))["notebooks"]
+    assert [exercise["passed"] for exercise in notebook["exercises"].values()] == [True, False]
+    assert [exercise["result"] for exercise in notebook["exercises"].values()] == [
+        *results.values()
+    ]
+    assert notebook["questions"] == {"7.1": True}
 
 
 @pytest.mark.parametrize(
@@ -283,7 +317,17 @@ def test_an_exit_code_is_told_in_words(code, words):
 
 def test_bad_arguments_are_named(tmp_path):
     assert "no notebooks found" in refused("grade", tmp_path)
+    save(tmp_path / "lecture.ipynb")
+    found = tmp_path / "grades.xlsx"
+    assert f"in .csv or .json, found {found}" in on_one_line(
+        refused("grade", tmp_path, "--out", found)
+    )
+    assert "there is no folder" in refused("grade", tmp_path, "--out", tmp_path / "a" / "b.csv")
     assert '"4G"' in refused("grade", tmp_path, "--memory-limit", "much", code=2)
+
+
+def on_one_line(text):
+    return " ".join(text.split())
 
 
 def table_of_steps(heading):
@@ -337,6 +381,190 @@ def test_results_are_read_back_with_their_key_alone(tmp_path):
     assert read_results(path, "key", {"FPN"}) == {"FPN": "passed"}
     with pytest.raises(ValueError, match="not written by the check"):
         read_results(path, "another", {"FPN"})
+
+
+def test_a_report_is_a_small_file(tmp_path):
+    (tmp_path / "link").symlink_to("/dev/zero")
+    assert read_results(tmp_path / "link", "key", {"FPN"}) == {}
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe")  # who reads it waits for ever
+        assert read_results(tmp_path / "pipe", "key", {"FPN"}) == {}
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate(2**33)
+    with pytest.raises(ValueError, match="not written by the check"):
+        read_results(tmp_path / "large", "key", {"FPN"})
+
+
+def test_a_pass_tells_what_is_remarkable_about_it(monkeypatch):
+    before = list(tools())
+    assert replaced(before) == []
+    mine = {"mine": TASKS[CORNERS].solution}
+    assert verdict(mine, "mine", CORNERS) == "passed (the package's own)"
+    monkeypatch.setattr(torch.nn.functional, "softmax", torch.softmax)
+    monkeypatch.setattr(checker, "check", check)  # the same one
+    remarks = replaced(before)
+    assert remarks == ["replaced torch.nn.functional.softmax"]
+    assert verdict(mine, "mine", CORNERS, remarks=remarks) == (
+        "passed (the package's own; replaced torch.nn.functional.softmax)"
+    )
+    wrong = {"mine": lambda boxes: boxes + 1}
+    assert verdict(wrong, "mine", CORNERS, remarks=remarks) == "not right"
+    monkeypatch.setattr(is_attempted, "__code__", (lambda attempt: True).__code__)
+    assert "detr_steps.exercises.checker.is_attempted" in replaced(before)[0]
+
+
+def escape(grader, server, others, outside):
+    """What a notebook tries: its results say what it got."""
+    import os
+    import signal
+    import socket
+    from pathlib import Path
+
+    got = []
+    for name, act in {
+        "read": lambda: [Path(other).read_text() for other in others],
+        "listed": lambda: list(Path(others[0]).parent.iterdir()),
+        "wrote": lambda: Path(outside).write_text("x"),
+        "sent": lambda: socket.create_connection(("127.0.0.1", server), 2).close(),
+        "signalled": lambda: os.kill(grader, signal.SIGCONT),
+    }.items():
+        try:
+            act()
+            got.append(name)
+        except OSError:
+            pass
+    raise RuntimeError(" ".join(got) or "nothing")
+
+
+FORK = """\
+import os, time
+for _ in range(200):
+    if not os.fork():
+        time.sleep(600)"""
+DEEP = """\
+import os
+for _ in range(1500):
+    os.mkdir("deeper")
+    os.chdir("deeper")"""
+ALL = "read listed wrote sent signalled"
+
+
+def protection_or_skip(name, *hidden):
+    protection = Protection(name, hidden)
+    if name != "none" and (fault := find_fault(protection)):
+        pytest.skip(f"{name} does not work here: {fault}")
+    return protection
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.parametrize("name", ["none", "bwrap", "unshare"])
+def test_a_notebook_gets_nothing_and_harms_nobody_where_there_is_protection(name, tmp_path):
+    folder, secret = tmp_path / "submissions", tmp_path / "home" / ".ssh" / "id"
+    protection = protection_or_skip(name, folder, tmp_path / "home")
+    secret.parent.mkdir(parents=True)
+    grades = tmp_path / "grades.csv"
+    for file in (secret, grades):
+        file.write_text("secret")
+    good = save(folder / "good.ipynb", code(SETUP), code(PICTURE), code(DEEP), exercise(RIGHT))
+    forks = save(folder / "forks.ipynb", code(FORK), exercise(RIGHT))
+    before = set(psutil.Process().children(recursive=True))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        others = [str(good), str(secret), str(grades)]
+        port = server.getsockname()[1]
+        values = f"({os.getpid()}, {port}, {others!r}, {str(tmp_path / 'outside')!r})"
+        source = f"{inspect.getsource(escape)}\nescape{values}"
+        escapes = save(folder / "escapes.ipynb", exercise(source))
+        with ThreadPoolExecutor(2) as pool:
+            grade = partial(grade_notebook, protection=protection)
+            reports = pool.map(grade, [good, forks, escapes], [300] * 3, [2**40] * 3)
+        right, stopped, gone = reports
+        server.settimeout(0)
+        with nullcontext() if name == "none" else pytest.raises(BlockingIOError):
+            server.accept()
+    assert right == Report({CORNERS: "passed"})
+    got = ALL if name == "none" else "nothing"
+    assert gone == Report({CORNERS: f"error: RuntimeError: {got}"})
+    assert stopped == Report({CORNERS: "not reached"}, note="stopped at more than 64 processes")
+    assert (tmp_path / "outside").exists() == (name == "none")
+    assert set(psutil.Process().children(recursive=True)) <= before
+
+
+INSIDE = """\
+import os, sys
+from pathlib import Path
+for place in sys.argv[1:]:
+    try:
+        Path(place, "x").touch()
+        print("written", place)
+    except OSError:
+        pass
+print(sorted(path.name for path in Path(sys.argv[1]).iterdir()))
+print(sorted(set(os.environ) & {"SECRET", "LANG"}))
+sys.stdout.flush()
+try:
+    for _ in range(9999):
+        os.fork() or os._exit(0)  # it counts until somebody asks how it ended
+except OSError:
+    print("no more")"""
+
+
+@pytest.mark.parametrize("name", ["bwrap", "unshare"])
+def test_what_is_shown_is_read_only_and_what_is_hidden_is_empty(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("SECRET", "x")
+    monkeypatch.setenv("LANG", "C.UTF-8")
+    hidden = Path(TASKS[CORNERS].solution.__code__.co_filename).parent / "exercises"
+    protection = protection_or_skip(name, hidden)
+    places = [hidden, hidden.parent, sys.prefix, "/", "/usr", "/etc", "/dev", "/tmp", "/dev/shm"]
+    (tmp_path / "home").mkdir()
+    command = [sys.executable, "-c", INSIDE, *map(str, places)]
+    done = subprocess.run(
+        protection.enclose(command, tmp_path),
+        env=protection.environment(tmp_path),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.splitlines() == [
+        "written /tmp",
+        "written /dev/shm",
+        "[]",
+        "['LANG']",
+        "no more",
+    ]
+    assert (tmp_path / "tmp" / "x").exists() and not Path("/dev/shm/x").exists()
+
+
+def test_without_protection_the_table_says_so(tmp_path, monkeypatch):
+    save(tmp_path / "lecture.ipynb", code("1"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    table, tree = tmp_path / "table.csv", tmp_path / "tree.json"
+    reason = "bwrap: not installed; unshare: not installed"
+    printed = on_one_line(accepted("grade", tmp_path, "--out", table, "--out", tree))
+    assert printed.count(f"No protection ({reason}). The notebooks run with your rights") == 1
+    assert "protection: none" in printed
+    assert [row["protection"] for row in read_table(table)] == ["none"]
+    everything = json.loads(tree.read_text("utf-8"))
+    assert (everything["protection"], everything["gap"]) == ("none", reason)
+    required = on_one_line(refused("grade", tmp_path, "--protection", "require"))
+    assert f"none works here ({reason})" in required
+    assert "(switched off)" in accepted("grade", tmp_path, "--protection", "none", "--out", table)
+
+
+def test_the_first_protection_that_works_is_chosen(tmp_path):
+    found, gap = choose_protection(Wish.auto, [tmp_path])
+    for name in ("bwrap", "unshare"):
+        works = not find_fault(Protection(name, (tmp_path,)))
+        assert (found.name == name) == works, gap
+        if works:
+            break
+    assert bool(gap) == (found.name == "none")
+    if found:
+        assert {tmp_path.resolve(), Path.home().resolve()} <= set(found.hidden)
+
+
+def test_what_python_needs_cannot_be_hidden():
+    found, gap = choose_protection(Wish.auto, [Path(sys.prefix)])
+    assert not found and gap.startswith(f"{Path(sys.prefix).resolve()} would have to be hidden")
 
 
 def checks_of(notebook):

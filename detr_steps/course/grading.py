@@ -1,53 +1,40 @@
-"""Grading a folder of notebooks, each in a process of its own with limits on time and memory.
+"""Grading a folder of notebooks, each in a process of its own with limits to what it takes.
 
-A notebook that hangs, crashes or eats memory costs its own row, and nothing else. This is no
-sandbox: the code runs with the rights of whoever grades.
+A notebook that hangs, crashes, eats memory or starts processes without end costs its own row, and
+nothing else. Where `protection` works, the code also sees no network and no files but its own;
+where it does not, the code runs with the rights of whoever grades, and the table says so.
 """
 
 import ast
-import csv
 import json
-import os
 import secrets
+import shutil
 import signal
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from subprocess import DEVNULL, PIPE
 from typing import Any
 
+import matplotlib
 import nbformat
 import psutil
 from nbformat import NotebookNode
-from rich.table import Table
-from rich.text import Text
 
 from ..exercises.catalogue import TASKS
 from ..exercises.questions import QUESTIONS, ask
-from .submission import printable, read_results, short_error
+from .grades import Report
+from .protection import UNPROTECTED, WORKPLACE, Protection
+from .submission import read_results, short_error
 
 MARK = "DETR_STEPS_SUBMISSION"  # environment variable by which the processes of one are found
 INTERVAL = 0.1  # seconds between two looks at a process
+PROCESS_LIMIT = 64  # at a time; a check needs one, loading data a few
 NOT_REACHED = "not reached"
-
-
-@dataclass
-class Report:
-    """What came of a notebook.
-
-    Args:
-        results: name of each solution -> "passed", the mistake's name, "not attempted", ...
-        questions: key of each question that it asks -> whether the answer is right.
-        note: what happened to the notebook as a whole, if anything did.
-    """
-
-    results: dict[str, str] = field(default_factory=dict)
-    questions: dict[str, bool] = field(default_factory=dict)
-    note: str = ""
 
 
 def find_notebooks(folder: Path) -> list[Path]:
@@ -96,13 +83,16 @@ def find_calls(source: str) -> Iterator[tuple[str, Any]]:
                     yield key, answer
 
 
-def grade_notebook(path: Path, time_limit: float, memory_limit: int) -> Report:
+def grade_notebook(
+    path: Path, time_limit: float, memory_limit: int, protection: Protection = UNPROTECTED
+) -> Report:
     """A report on one notebook, which runs in a process of its own if it has exercises.
 
     Args:
         path: the notebook.
         time_limit: seconds that it may take.
         memory_limit: bytes that it may take, with all processes that it starts.
+        protection: what keeps it apart from the system.
     """
     report = Report()
     try:
@@ -117,26 +107,43 @@ def grade_notebook(path: Path, time_limit: float, memory_limit: int) -> Report:
         report.note = "no exercises"
         return report
     cells = [cell.source for cell in code_cells(notebook)]
-    results, report.note = run_apart(cells, exercises, time_limit, memory_limit)
+    run = Run(cells, exercises, time_limit, memory_limit, protection)
+    results, report.note = run_apart(run)
     report.results = {task["solution"]: NOT_REACHED for task in exercises} | results
     if not report.note and NOT_REACHED in report.results.values():
         report.note = "ended before its exercises were checked"
     return report
 
 
-def run_apart(
-    cells: list[str], exercises: list[dict], time_limit: float, memory_limit: int
-) -> tuple[dict[str, str], str]:
+@dataclass(frozen=True)
+class Run:
+    """What is run, and within which limits.
+
+    Args:
+        cells: the sources of the code cells.
+        exercises: as `find_exercises` gives them.
+        time_limit: seconds.
+        memory_limit: bytes.
+        protection: what keeps it apart from the system.
+    """
+
+    cells: list[str]
+    exercises: list[dict[str, Any]]
+    time_limit: float
+    memory_limit: int
+    protection: Protection
+
+
+def run_apart(run: Run) -> tuple[dict[str, str], str]:
     """Runs a submission in a process and an empty folder of its own; results, and a note."""
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+    with own_folder() as folder:
         mark, key = secrets.token_hex(), secrets.token_hex()
-        report, workplace = (Path(folder, name) for name in (mark, "workplace"))
-        workplace.mkdir()
-        job = {"cells": cells, "exercises": exercises, "report": str(report), "key": key}
+        report = folder / mark
+        job = {"cells": run.cells, "exercises": run.exercises, "report": str(report), "key": key}
         process = psutil.Popen(
-            [sys.executable, "-m", f"{__package__}.submission"],
-            cwd=workplace,
-            env=os.environ | {MARK: mark, "IPYTHONDIR": folder, "MPLBACKEND": "agg"},
+            run.protection.enclose([sys.executable, "-m", f"{__package__}.submission"], folder),
+            cwd=folder / WORKPLACE,
+            env=run.protection.environment(folder) | {MARK: mark, "MPLBACKEND": "agg"},
             stdin=PIPE,
             stdout=DEVNULL,
             stderr=DEVNULL,
@@ -144,25 +151,43 @@ def run_apart(
         with suppress(BrokenPipeError), process.stdin as stdin:
             stdin.write(json.dumps(job).encode())  # in no file, where a cell could read the key
         try:
-            note = wait(process, time_limit, memory_limit)
+            note = wait(process, run)
         finally:
             end(process, mark)
         try:
-            return read_results(report, key, {one["solution"] for one in exercises}), note
+            return read_results(report, key, {one["solution"] for one in run.exercises}), note
         except (OSError, ValueError) as error:
             return {}, note or str(error)
 
 
-def wait(process: psutil.Popen, time_limit: float, memory_limit: int) -> str:
+@contextmanager
+def own_folder() -> Iterator[Path]:
+    """A folder for one submission, with the list of fonts, which takes seconds to make."""
+    temporary = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+    try:
+        folder = Path(temporary.name).resolve()
+        (folder / "home").mkdir()
+        for file in Path(matplotlib.get_cachedir()).glob("fontlist*.json"):
+            shutil.copy(file, folder / "home")
+        yield folder
+    finally:
+        with suppress(RecursionError):  # of folders too deep for Python up to 3.12 to remove
+            temporary.cleanup()
+
+
+def wait(process: psutil.Popen, run: Run) -> str:
     """Waits for a process; says what happened if it did not end well, or has to be ended."""
-    deadline = time.monotonic() + time_limit
+    deadline = time.monotonic() + run.time_limit
     while True:
         with suppress(psutil.TimeoutExpired):
-            return ending(process.wait(INTERVAL))
+            return ending(run.protection.exit_code(process.wait(INTERVAL)))
+        members = family(process)
         if time.monotonic() > deadline:
-            return f"stopped after {time_limit:g} s"
-        if memory_use(process) > memory_limit:
-            return f"stopped at more than {memory_limit / 2**30:.2g} GB of memory"
+            return f"stopped after {run.time_limit:g} s"
+        if len(members) > PROCESS_LIMIT:
+            return f"stopped at more than {PROCESS_LIMIT} processes"
+        if memory_use(members) > run.memory_limit:
+            return f"stopped at more than {run.memory_limit / 2**30:.2g} GB of memory"
 
 
 def ending(code: int) -> str:
@@ -178,10 +203,10 @@ def family(process: psutil.Process) -> list[psutil.Process]:
     return []
 
 
-def memory_use(process: psutil.Process) -> int:
-    """Bytes in memory, of a process and all that it has started."""
+def memory_use(members: list[psutil.Process]) -> int:
+    """Bytes in memory, of all members of a family together."""
     total = 0
-    for member in family(process):
+    for member in members:
         with suppress(psutil.Error):
             total += member.memory_info().rss
     return total
@@ -204,42 +229,3 @@ def marked(mark: str) -> list[psutil.Process]:
             if process.environ().get(MARK) == mark:
                 found.append(process)
     return found
-
-
-def grade_rows(names: list[str], reports: list[Report]) -> list[dict[str, str]]:
-    """One row for each notebook: its name, its exercises, its questions, and what happened."""
-    tasks = dict.fromkeys(task for report in reports for task in report.results)
-    return [
-        {
-            "notebook": printable(name),
-            **{task: report.results.get(task, "") for task in tasks},
-            "questions": count_right(report),
-            "note": report.note,
-        }
-        for name, report in zip(names, reports, strict=True)
-    ]
-
-
-def count_right(report: Report) -> str:
-    """How many questions are answered right, of how many."""
-    right = sum(report.questions.values())
-    return f"{right} of {len(report.questions)}" if report.questions else ""
-
-
-def write_table(rows: list[dict[str, str]], path: Path) -> None:
-    """Writes the rows as CSV."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def draw_table(rows: list[dict[str, str]]) -> Table:
-    """The rows for a terminal: exercises below each other, so that nine steps fit, too."""
-    table = Table("notebook", "exercises", "questions", "note", show_lines=True)
-    for row in rows:
-        name, *results, questions, note = row.items()
-        lines = [f"{task}: {result}" for task, result in results if result]
-        cells = (name[1], "\n".join(lines), questions[1], note[1])
-        table.add_row(*(Text(cell) for cell in cells))
-    return table

@@ -9,12 +9,13 @@ import hmac
 import json
 import os
 import sys
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
+import torch
 from IPython.core.interactiveshell import InteractiveShell
 
 from ..exercises.catalogue import TASKS
@@ -22,16 +23,27 @@ from ..exercises.checker import check, is_attempted
 from ..exercises.observing import safely
 
 PASSED = "passed"
+REPORT_SIZE = 2**20  # bytes, more than any report has
+CHECKED_WITH = (torch, torch.Tensor, torch.nn, torch.nn.functional, torch.nn.Module)
 
 
-def verdict(namespace: Mapping[str, Any], attempt: str, solution: str, error: str = "") -> str:
+def verdict(
+    namespace: Mapping[str, Any],
+    attempt: str,
+    solution: str,
+    error: str = "",
+    remarks: Iterable[str] = (),
+) -> str:
     """What came of one exercise, in a few words: "passed", the mistake's name, or what else.
+
+    What is remarkable about an attempt that has passed stands behind it, in brackets.
 
     Args:
         namespace: what the notebook has defined.
         attempt: the name that it should have defined.
         solution: the name of what that stands for.
         error: what the cell raised that should have defined it.
+        remarks: more of them, on the notebook as a whole.
     """
     if attempt not in namespace:
         return f"error: {error or f'{attempt} is not defined'}"
@@ -41,7 +53,10 @@ def verdict(namespace: Mapping[str, Any], attempt: str, solution: str, error: st
         answer = check(namespace[attempt], solution)
     except Exception as failure:
         return f"error: {short_error(failure)}"
-    return PASSED if answer.passed else answer.mistake or "not right"
+    if not answer.passed:
+        return answer.mistake or "not right"
+    noted = "; ".join([*answer.remarks, *remarks])
+    return f"{PASSED} ({noted})" if noted else PASSED
 
 
 def short_error(error: BaseException) -> str:
@@ -60,6 +75,27 @@ def run_cells(cells: Iterable[str]) -> tuple[Mapping[str, Any], list[str]]:
     results = [shell.run_cell(cell) for cell in cells]
     errors = [result.error_before_exec or result.error_in_exec for result in results]
     return shell.user_ns, [short_error(error) if error else "" for error in errors]
+
+
+def tools() -> Iterator[tuple[str, Any, Any]]:
+    """Each function and class that the check works with: its name, itself, and its code."""
+    own = [one for name, one in sys.modules.items() if name.startswith("detr_steps")]
+    for owner in (*CHECKED_WITH, *own):
+        for name, thing in list(vars(owner).items()):
+            if callable(thing):
+                yield f"{owner.__name__}.{name}", thing, getattr(thing, "__code__", None)
+
+
+def replaced(before: Iterable[tuple[str, Any, Any]]) -> list[str]:
+    """The names of those of the tools that are others than before, as remarks."""
+    now = {name: (thing, code) for name, thing, code in tools()}
+    others = [
+        name
+        for name, thing, code in before
+        if name not in now or now[name][0] is not thing or now[name][1] is not code
+    ]
+    more = [f"and {len(others) - 3} more"] if len(others) > 3 else []
+    return [f"replaced {', '.join(others[:3] + more)}"] if others else []
 
 
 def save_results(results: Mapping[str, str], path: Path, key: str) -> None:
@@ -81,8 +117,10 @@ def read_results(path: Path, key: str, known: Container[str]) -> dict[str, str]:
     Raises:
         ValueError: somebody else has written the file.
     """
-    if not path.exists():
+    if path.is_symlink() or not path.is_file():  # a pipe, for example, would never end
         return {}
+    if path.stat().st_size > REPORT_SIZE:
+        raise ValueError("its report was not written by the check")
     signed, _, content = path.read_text(encoding="utf-8", errors="replace").partition("\n")
     if not hmac.compare_digest(signed.encode(), signature(content, key).encode()):
         raise ValueError("its report was not written by the check")
@@ -99,11 +137,13 @@ def work(job: dict[str, Any]) -> None:
     save = partial(save_results, path=Path(job.pop("report")), key=job.pop("key"))
     for exercise in job["exercises"]:  # now, while nothing in the package can have been replaced
         _ = TASKS[exercise["solution"]].expected
+    before = list(tools())
     namespace, errors = run_cells(job["cells"])
+    remarks = replaced(before)
     results = {}
     for exercise in job["exercises"]:
         attempt, solution, cell = (exercise[key] for key in ("attempt", "solution", "cell"))
-        results[solution] = verdict(namespace, attempt, solution, errors[cell])
+        results[solution] = verdict(namespace, attempt, solution, errors[cell], remarks)
         save(results)
 
 

@@ -16,11 +16,13 @@ class Answer:
         passed: whether the attempt is right.
         message: what was tried, what came, what was expected, and a hint.
         mistake: the name of the mistake, where it is a known one.
+        remarks: names of what is remarkable about an attempt that is right.
     """
 
     passed: bool
     message: str
     mistake: str | None = None
+    remarks: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return self.message

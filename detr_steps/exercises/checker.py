@@ -236,11 +236,13 @@ class Judge:
         """The answer to an attempt that is right."""
         tried = "; ".join(probe.tried for probe in self.task.probes)
         lines = [f"{self.label}: passed. It does what {self.task.name} does. Tried: {tried}."]
+        remarks = {}
         if is_borrowed(self.attempt, self.task.solution):
-            lines.append(f"Remark (the package's own): {BORROWED}")
+            remarks["the package's own"] = BORROWED
         for remark in self.task.remarks(found):
-            lines.append(f"Remark ({remark.name}): {remark.hint} {remark.stronger}")
-        return Answer(True, "\n".join(lines))
+            remarks[remark.name] = f"{remark.hint} {remark.stronger}"
+        lines += [f"Remark ({name}): {text}" for name, text in remarks.items()]
+        return Answer(True, "\n".join(lines), remarks=tuple(remarks))
 
     def advice(self, diagnosis: Diagnosis | None) -> list[str]:
         """Lines on the mistake that was made, and on where there is more help."""
