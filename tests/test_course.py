@@ -8,6 +8,7 @@ import re
 import socket
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from functools import partial
@@ -384,13 +385,13 @@ def test_results_are_read_back_with_their_key_alone(tmp_path):
 
 
 def test_a_report_is_a_small_file(tmp_path):
-    (tmp_path / "link").symlink_to("/dev/zero")
-    assert read_results(tmp_path / "link", "key", {"FPN"}) == {}
     if hasattr(os, "mkfifo"):
+        (tmp_path / "link").symlink_to("/dev/zero")
+        assert read_results(tmp_path / "link", "key", {"FPN"}) == {}
         os.mkfifo(tmp_path / "pipe")  # who reads it waits for ever
         assert read_results(tmp_path / "pipe", "key", {"FPN"}) == {}
     with (tmp_path / "large").open("wb") as file:
-        file.truncate(2**33)
+        file.truncate(2**21)
     with pytest.raises(ValueError, match="not written by the check"):
         read_results(tmp_path / "large", "key", {"FPN"})
 
@@ -559,7 +560,7 @@ def test_the_first_protection_that_works_is_chosen(tmp_path):
             break
     assert bool(gap) == (found.name == "none")
     if found:
-        assert {tmp_path.resolve(), Path.home().resolve()} <= set(found.hidden)
+        assert {tmp_path.resolve(), Path(tempfile.gettempdir()).resolve()} <= set(found.hidden)
 
 
 def test_what_python_needs_cannot_be_hidden():

@@ -225,4 +225,4 @@ def find_fault(protection: Protection) -> str:
         except (OSError, subprocess.TimeoutExpired) as error:
             return str(error)
     lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-    return lines[-1] if done.returncode else ""
+    return lines[-1].removeprefix(f"{protection.name}: ") if done.returncode else ""
