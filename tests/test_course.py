@@ -25,7 +25,7 @@ from nbformat import v4
 from detr_steps.course.copies import solve, student_copy, write_course
 from detr_steps.course.grades import Grades, Report
 from detr_steps.course.grading import ending, find_exercises, find_notebooks, grade_notebook
-from detr_steps.course.protection import Protection, Wish, choose_protection, find_fault
+from detr_steps.course.protection import Protection, Wish, choose_protection, find_fault, needed
 from detr_steps.course.submission import read_results, replaced, save_results, tools, verdict
 from detr_steps.exercises import check, checker
 from detr_steps.exercises.catalogue import TASKS
@@ -561,6 +561,17 @@ def test_the_first_protection_that_works_is_chosen(tmp_path):
     assert bool(gap) == (found.name == "none")
     if found:
         assert {tmp_path.resolve(), Path(tempfile.gettempdir()).resolve()} <= set(found.hidden)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links need rights on this system")
+def test_every_link_to_python_can_be_followed(tmp_path, monkeypatch):
+    for folder in ("real", "venv"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "real" / "python3").touch()
+    (tmp_path / "alias").symlink_to("real")
+    (tmp_path / "venv" / "python").symlink_to("../alias/python3")
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "venv" / "python"))
+    assert {tmp_path / "alias", tmp_path / "real"} <= set(needed())
 
 
 def test_what_python_needs_cannot_be_hidden():

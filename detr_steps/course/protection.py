@@ -138,6 +138,10 @@ def needed() -> list[Path]:
     """The folders that Python, its packages and the system's programs are in."""
     folders = [Path("/", name) for name in (*SYSTEM, PROCESSORS)]
     folders += [Path(sys.prefix), Path(sys.base_prefix), PACKAGE]
+    link = Path(sys.executable)
+    while link.is_symlink():  # one may lead to the next through a folder of another name
+        link = Path(os.path.normpath(link.parent / link.readlink()))
+        folders.append(link.parent)
     if site.ENABLE_USER_SITE:
         folders.append(Path(site.getusersitepackages()))
     real = {folder.resolve() for folder in folders if folder.is_dir()}
