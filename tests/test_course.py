@@ -494,11 +494,9 @@ INSIDE = """\
 import os, sys
 from pathlib import Path
 for place in sys.argv[1:]:
-    try:
+    if not os.statvfs(place).f_flag & os.ST_RDONLY:
         Path(place, "x").touch()
         print("written", place)
-    except OSError:
-        pass
 print(sorted(path.name for path in Path(sys.argv[1]).iterdir()))
 print(sorted(set(os.environ) & {"SECRET", "LANG"}))
 sys.stdout.flush()
