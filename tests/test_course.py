@@ -459,7 +459,11 @@ def protection_or_skip(name, *hidden):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 @pytest.mark.parametrize("name", ["none", "bwrap", "unshare"])
-def test_a_notebook_gets_nothing_and_harms_nobody_where_there_is_protection(name, tmp_path):
+def test_a_notebook_gets_nothing_and_harms_nobody_where_there_is_protection(
+    name, tmp_path, monkeypatch
+):
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     folder, secret = tmp_path / "submissions", tmp_path / "home" / ".ssh" / "id"
     protection = protection_or_skip(name, folder, tmp_path / "home")
     secret.parent.mkdir(parents=True)
@@ -487,6 +491,7 @@ def test_a_notebook_gets_nothing_and_harms_nobody_where_there_is_protection(name
     assert gone == Report({CORNERS: f"error: RuntimeError: {got}"})
     assert stopped == Report({CORNERS: "not reached"}, note="stopped at more than 64 processes")
     assert (tmp_path / "outside").exists() == (name == "none")
+    assert list((tmp_path / "temporary").iterdir()) == []
     assert set(psutil.Process().children(recursive=True)) <= before
 
 

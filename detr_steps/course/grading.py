@@ -10,6 +10,7 @@ import json
 import secrets
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -171,8 +172,10 @@ def own_folder() -> Iterator[Path]:
             shutil.copy(file, folder / "home")
         yield folder
     finally:
-        with suppress(RecursionError):  # of folders too deep for Python up to 3.12 to remove
+        try:
             temporary.cleanup()
+        except RecursionError:  # folders too deep for Python up to 3.12 to remove
+            subprocess.run(["rm", "-rf", temporary.name])
 
 
 def wait(process: psutil.Popen, run: Run) -> str:
