@@ -26,7 +26,7 @@ test-notebooks: $(READY) ## nbval on all notebooks alone
 	$(PYTEST) notebooks
 
 site: $(READY) ## the notebooks' pages as a site, under build/site
-	$(BIN)/python -m detr_steps site
+	$(BIN)/python -m detr_steps site $(if $(REPOSITORY),--repository $(REPOSITORY))
 
 slides: $(READY) ## a deck of slides for each step, under build/slides
 	$(BIN)/python -m detr_steps slides

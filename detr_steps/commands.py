@@ -554,7 +554,7 @@ def site(
 ) -> None:
     """Write a site of the notebooks as they are stored, which needs no network."""
     (folder,) = {path.parent for path in find_lessons(None)}
-    write_site(folder, out, repository=repository, branch=branch)
+    write_site(folder, out, repository=repository, branch=branch, slides=True)
 
 
 @app.command()

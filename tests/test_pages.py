@@ -17,7 +17,7 @@ from pypdf import PdfReader
 from detr_steps.notebook.runner import read
 from detr_steps.pages.prepared import is_folded
 from detr_steps.pages.site import build_site
-from detr_steps.pages.slides import build_slides, slides_of
+from detr_steps.pages.slides import slides_of
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "notebooks"
@@ -40,8 +40,7 @@ class QuietHandler(SimpleHTTPRequestHandler):
 def site(tmp_path_factory):
     """The folder of the site, with the slides in it."""
     out = tmp_path_factory.mktemp("site")
-    assert build_site(FOLDER, out) == ""
-    build_slides(FOLDER, out / "slides")
+    assert build_site(FOLDER, out, slides=True) == ""
     return out
 
 
@@ -125,7 +124,7 @@ def test_the_page_of_a_notebook_is_whole(site, path):
 def test_the_first_page_leads_to_every_other(site):
     first = text_of(site, "index")
     assert all(f'href="{name}.html"' in first for name in PAGES[1:-1])
-    assert 'src="_images/overview.png"' in first
+    assert 'src="_images/overview.png"' in first and 'href="slides/index.html"' in first
 
 
 def test_pages_follow_one_another(site):

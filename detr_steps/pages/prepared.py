@@ -8,6 +8,7 @@ from pathlib import Path
 from nbformat import NotebookNode
 
 PUNCTUATION = re.compile(r"([\\`*_{}\[\]<>()#+.!|~-])")
+ROW = re.compile(r"^\| \*\*(.+?)\*\* \| (.+) \|$", re.M)  # of the table that a notebook opens with
 OUTSIDE = re.compile(r"\[([^\]]*)\]\((?:\.\./)+((?:detr_steps|benchmarks|experiments)/[^)]+)\)")
 
 
@@ -55,3 +56,10 @@ def escaped(text: str) -> str:
 def outside_links(text: str, address: str) -> str:
     """Markdown whose links to files beside the notebooks' folder lead to the web, or nowhere."""
     return OUTSIDE.sub(rf"[\1]({address}/\2)" if address else r"\1", text)
+
+
+def opening(notebook: NotebookNode) -> dict[str, str]:
+    """What a notebook says of itself at its top: its title, and the rows of its first table."""
+    text = notebook.cells[0].source if notebook.cells else ""
+    title = re.search(r"^# (.+)$", text, re.M)
+    return {"title": title[1] if title else "Notebook", **dict(ROW.findall(text))}

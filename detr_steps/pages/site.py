@@ -1,6 +1,5 @@
 """The notebooks as a site, made by Sphinx with MyST-NB: `python -m detr_steps site --help`."""
 
-import re
 import shutil
 from collections.abc import Iterator, Mapping
 from io import StringIO
@@ -15,11 +14,11 @@ from nbformat import NotebookNode
 from sphinx.application import Sphinx
 
 from ..notebook.runner import BEYOND, read
-from .prepared import outside_links, prepared
+from .prepared import opening, outside_links, prepared
+from .slides import build_slides
 
 HERE = Path(__file__).parent / "sphinx"
 TITLE = "DETR in nine steps"
-ROW = re.compile(r"^\| \*\*(.+?)\*\* \| (.+) \|$", re.M)  # of the table that a notebook opens with
 
 
 def build_site(
@@ -29,6 +28,7 @@ def build_site(
     title: str = TITLE,
     repository: str = "",
     branch: str = "main",
+    slides: bool = False,
 ) -> str:
     """Writes a site of the notebooks and texts of a folder, and of `beyond/` in it.
 
@@ -40,6 +40,7 @@ def build_site(
         repository: the project's address on GitHub; with it, pages get buttons that open the
             notebooks in Colab and Binder.
         branch: of the repository.
+        slides: whether decks of slides go with it, in `slides/`.
 
     Returns:
         What Sphinx complains about, as a link that leads nowhere; nothing if all is well.
@@ -47,7 +48,11 @@ def build_site(
     address = f"{repository.rstrip('/')}/blob/{branch}" if repository else ""
     with TemporaryDirectory() as work:
         source = Path(work, "source")
-        write_source(folder, source, dict(executed or {}), title, address)
+        lessons = write_lessons(folder, source, dict(executed or {}), address)
+        texts = [*write_texts(folder, source, address)]
+        texts += write_texts(folder.parent / "benchmarks", source / "benchmarks", address)
+        names = [path.relative_to(source).with_suffix("").as_posix() for path in texts]
+        write_index(source, title=title, lessons=lessons, texts=names, slides=slides)
         warnings = StringIO()
         app = Sphinx(
             source,
@@ -60,6 +65,8 @@ def build_site(
             warning=warnings,
         )
         app.build()
+    if slides:
+        build_slides(folder, out / "slides")
     return strip_ansi(warnings.getvalue())
 
 
@@ -80,32 +87,27 @@ def settings(title: str, repository: str, branch: str) -> dict[str, Any]:
     return options
 
 
-def write_source(
-    folder: Path, source: Path, executed: dict[Path, NotebookNode], title: str, address: str
-) -> None:
-    """Writes what Sphinx makes the pages of."""
-    steps, beyond = ([*sorted(one.glob("*.ipynb"))] for one in (folder, folder / BEYOND))
+def write_lessons(
+    folder: Path, source: Path, executed: dict[Path, NotebookNode], address: str
+) -> list[dict[str, Any]]:
+    """Writes the notebooks as Sphinx takes them; says of each what the first page tells."""
     lessons = []
-    for path in [*steps, *beyond]:
+    for path in sorted(folder.glob("*.ipynb")) + sorted((folder / BEYOND).glob("*.ipynb")):
         notebook = executed.get(path) or read(path)
         place = source / path.relative_to(folder)
         place.parent.mkdir(parents=True, exist_ok=True)
         nbformat.write(prepared(notebook, place.parent, path.stem, address), place)
-        lessons.append(
-            {
-                "name": path.relative_to(folder).with_suffix("").as_posix(),
-                "beyond": path in beyond,
-                **opening(notebook),
-            }
-        )
-    texts = [*write_texts(folder, source, address)]
-    texts += write_texts(folder.parent / "benchmarks", source / "benchmarks", address)
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        lessons.append({"name": name, "beyond": path.parent != folder, **opening(notebook)})
+    return lessons
+
+
+def write_index(source: Path, **content: Any) -> None:
+    """Writes the first page, and that of the reference."""
     shutil.copy(HERE / "steps.rst", source)
     page = Template((HERE / "index.md.j2").read_text(encoding="utf-8"), trim_blocks=True)
-    overview = (folder / "overview.png").exists()
-    names = [path.relative_to(source).with_suffix("").as_posix() for path in texts]
-    content = page.render(title=title, lessons=lessons, texts=names, overview=overview)
-    (source / "index.md").write_text(content, encoding="utf-8")
+    overview = (source / "overview.png").exists()
+    (source / "index.md").write_text(page.render(overview=overview, **content), encoding="utf-8")
 
 
 def write_texts(folder: Path, place: Path, address: str) -> Iterator[Path]:
@@ -118,10 +120,3 @@ def write_texts(folder: Path, place: Path, address: str) -> Iterator[Path]:
             yield copy
         else:
             shutil.copy(path, copy)
-
-
-def opening(notebook: NotebookNode) -> dict[str, str]:
-    """What a notebook says of itself at its top: its title, and the rows of its first table."""
-    text = notebook.cells[0].source if notebook.cells else ""
-    title = re.search(r"^# (.+)$", text, re.M)
-    return {"title": title[1] if title else "Notebook", **dict(ROW.findall(text))}

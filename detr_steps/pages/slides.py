@@ -25,8 +25,7 @@ from pygments.lexers import PythonLexer
 
 from ..notebook.runner import read
 from .mathjax import copy_mathjax
-from .prepared import alt_text, is_folded
-from .site import opening
+from .prepared import alt_text, is_folded, opening
 
 HERE = Path(__file__).parent / "reveal"
 SENTENCE = re.compile(r"(?<=[.!])\s+(?=[A-Z*$`\[])")  # the space after one; a question needs more
