@@ -53,20 +53,25 @@ def build_site(
         texts += write_texts(folder.parent / "benchmarks", source / "benchmarks", address)
         names = [path.relative_to(source).with_suffix("").as_posix() for path in texts]
         write_index(source, title=title, lessons=lessons, texts=names, slides=slides)
-        warnings = StringIO()
-        app = Sphinx(
-            source,
-            HERE,
-            out,
-            Path(work, "doctrees"),
-            "html",
-            confoverrides=settings(title, repository, branch),
-            status=None,
-            warning=warnings,
-        )
-        app.build()
+        problems = run_sphinx(source, Path(work), out, settings(title, repository, branch))
     if slides:
         build_slides(folder, out / "slides")
+    return problems
+
+
+def run_sphinx(source: Path, work: Path, out: Path, changes: dict[str, Any]) -> str:
+    """Runs Sphinx with changes to its configuration; what it complains about."""
+    warnings = StringIO()
+    Sphinx(
+        source,
+        HERE,
+        out,
+        work / "doctrees",
+        "html",
+        confoverrides=changes,
+        status=None,
+        warning=warnings,
+    ).build()
     return strip_ansi(warnings.getvalue())
 
 
