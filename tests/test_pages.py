@@ -136,7 +136,8 @@ def test_pages_follow_one_another(site):
 def test_a_term_has_a_card(visit):
     page = visit("Step4_Encoder")
     page.locator("a", has_text="memory").first.focus()  # as by the keyboard
-    expect(page.get_by_role("tooltip")).to_contain_text("The tokens of the map after the encoder")
+    meaning = "The tokens of the map after the encoder, [B, H'W', D]. The decoder attends to them."
+    expect(page.get_by_role("tooltip")).to_have_text(meaning)
 
 
 def test_the_reference_tells_shapes(visit):

@@ -12,6 +12,7 @@ from detr_steps.pages.mathjax import copy_mathjax
 GLOSSARY = "glossary"
 ENTRY = re.compile(r"^### (.+)\n\n(.+)$", re.M)
 MET = re.compile(r" Met in \[.*")
+MARKS = re.compile(r"[`*]|\[([^\]]*)\]\([^)]*\)")  # of Markdown; of a link its text stays
 LINK = re.compile(rf'<a class="reference internal" href="((?:\.\./)*{GLOSSARY}\.html#([\w-]+))">')
 EMPTY_HEAD = re.compile(
     r"<thead>\s*<tr[^>]*>(?:\s*<th[^>]*>\s*(?:<p>\s*</p>)?\s*</th>)+\s*</tr>\s*</thead>"
@@ -23,7 +24,8 @@ def read_terms(app: Sphinx) -> dict[str, str]:
     """Anchor of each term of the glossary -> what the term means."""
     file = Path(app.srcdir, f"{GLOSSARY}.md")
     entries = ENTRY.findall(file.read_text(encoding="utf-8")) if file.exists() else []
-    return {term.replace(" ", "-"): MET.sub("", text) for term, text in entries}
+    plain = ((term, MARKS.sub(r"\1", MET.sub("", text))) for term, text in entries)
+    return {term.replace(" ", "-"): text for term, text in plain}
 
 
 def finish(app: Sphinx, page: str, template: str, context: dict[str, Any], _: Any) -> None:
