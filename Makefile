@@ -32,8 +32,7 @@ slides: $(READY) ## a deck of slides for each step, under build/slides
 	$(BIN)/python -m detr_steps slides
 
 lab: $(READY) ## JupyterLab on the notebooks
-	$(BIN)/jupyter lab --notebook-dir=. --LabApp.default_url=/lab/tree/notebooks \
-		--ContentsManager.pre_save_hook=detr_steps.notebook.saving.before_saving
+	$(BIN)/jupyter lab --config=detr_steps/notebook/lab_config.py
 
 course: $(READY) ## notebooks for students, solved ones, and pages of both, under build/course
 	$(BIN)/python -m detr_steps course

@@ -240,7 +240,7 @@ def test_make_alone_prints_every_target():
 def lab():
     """The address of a JupyterLab that is started as `make lab` starts it."""
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    options = re.search(r"jupyter lab (.*)", makefile.replace("\\\n", ""))[1].split()
+    options = re.search(r"jupyter lab (.*)", makefile)[1].split()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
