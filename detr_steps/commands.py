@@ -586,7 +586,7 @@ def overview_command(file: PictureFile) -> None:
     """Draw the whole of DETR in one picture."""
     from .notebook.overview import overview  # needs the extra "notebooks"
 
-    overview().savefig(file, dpi=100, facecolor="white")
+    overview().savefig(file, dpi=100, facecolor="white", bbox_inches="tight")
 
 
 @app.command("gallery")

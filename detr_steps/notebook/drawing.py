@@ -28,7 +28,7 @@ def show(figure: Figure, alt: str, caption: bool = True) -> None:
     The caption is for JupyterLab, which does not pass alternative texts on to the browser.
     """
     png = BytesIO()
-    figure.savefig(png, format="png", dpi=DPI, facecolor="white")
+    figure.savefig(png, format="png", dpi=DPI, facecolor="white", bbox_inches="tight")
     plt.close(figure)
     data = {"image/png": png.getvalue(), "text/plain": f"[picture: {alt}]"}
     display(data, metadata={"image/png": {"alt": alt}}, raw=True)

@@ -135,7 +135,7 @@ def draw_answer(figure: Figure, page: Axes, image: Tensor, boxes: Tensor, pairs:
     for query, index in pairs.T.tolist():
         draw_boxes(axes, boxes[:, [query]].T, (128, 128), COLOURS[index])
         lines.append(f"{NAMES[index]}: query {query}")
-    page.text(12.12, 3.88, "one box an object", ha="center", fontsize=8.5)
+    page.text(12.12, 3.88, "one box per object", ha="center", fontsize=8.5)
     page.text(11.4, 2.2, "\n".join(lines), fontsize=8.5, va="top", linespacing=1.35)
     badge(page, 11.85, 1.3, "steps 7, 8", VERMILLION)
     page.text(11.4, 1.1, "matching, then the loss:\nclass + L1 + GIoU", fontsize=8.5, va="top")
@@ -144,7 +144,8 @@ def draw_answer(figure: Figure, page: Axes, image: Tensor, boxes: Tensor, pairs:
 def badge(page: Axes, x: float, y: float, text: str, colour: str) -> None:
     """Writes the step that makes a part, in its colour."""
     box = {"boxstyle": "round,pad=0.2", "facecolor": colour, "edgecolor": "none"}
-    page.text(x, y, text, ha="center", va="center", fontsize=7, color="white", bbox=box)
+    ink = "black" if colour in (ORANGE, PURPLE) else "white"  # what can be read on it
+    page.text(x, y, text, ha="center", va="center", fontsize=7, color=ink, bbox=box)
 
 
 def draw_arrow(page: Axes, start: tuple[float, float], end: tuple[float, float], text: str) -> None:

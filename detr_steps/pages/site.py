@@ -60,18 +60,23 @@ def build_site(
 
 
 def run_sphinx(source: Path, work: Path, out: Path, changes: dict[str, Any]) -> str:
-    """Runs Sphinx with changes to its configuration; what it complains about."""
+    """Runs Sphinx with changes to its configuration; what it complains about.
+
+    It works in a folder of its own, since MyST-NB also writes beside the pages.
+    """
     warnings = StringIO()
     Sphinx(
         source,
         HERE,
-        out,
+        work / "html",
         work / "doctrees",
         "html",
         confoverrides=changes,
         status=None,
         warning=warnings,
     ).build()
+    left_out = shutil.ignore_patterns(".buildinfo*", "_sources")
+    shutil.copytree(work / "html", out, ignore=left_out, dirs_exist_ok=True)
     return strip_ansi(warnings.getvalue())
 
 

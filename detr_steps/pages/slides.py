@@ -29,10 +29,11 @@ from .prepared import alt_text, is_folded, opening
 
 HERE = Path(__file__).parent / "reveal"
 SENTENCE = re.compile(r"(?<=[.!])\s+(?=[A-Z*$`\[])")  # the space after one; a question needs more
-MOST_WORDS = 90  # of prose on a slide
+MOST_WORDS = 130  # of prose on a slide
 MOST_LINES = 12  # of code
 MOST_ROWS = 5  # of a table that a cell shows: the last ones
 LINK = re.compile(r"(?<!!)\[([^\]]*)\]\([^)]*\)")
+PREDICT = re.compile(r"\*\*Predict[^*]*\*\*")
 CODE = HtmlFormatter(style="xcode", noclasses=True, nobackground=True)
 
 
@@ -111,7 +112,7 @@ def add_text(slide: Slide, text: str, shown: bool = True) -> None:
 
     What is not `shown` is only said.
     """
-    text = LINK.sub(r"\1", text)
+    text = PREDICT.sub("**Predict.**", LINK.sub(r"\1", text))
     renderer = MarkdownIt("commonmark").enable("table")
     dollarmath_plugin(renderer, renderer=formula)
     slide.notes.append(renderer.render(text))
@@ -140,6 +141,8 @@ def formula(content: str, options: dict) -> str:
 def add_code(slides: list[Slide], cell: NotebookNode) -> None:
     """Adds a code cell: its code, and what it shows; to the first slide no table."""
     lines = len(cell.source.splitlines())
+    asked = any("<strong>Predict" in part for part in slides[-1].parts)
+    later = ' class="fragment"' if asked else ""  # shown when everyone has answered
     if not is_folded(cell) and 1 < lines <= MOST_LINES and "import " not in cell.source:
         slides[-1].parts.append(highlight(cell.source, PythonLexer(), CODE))
     for output in cell.outputs:
@@ -149,10 +152,10 @@ def add_code(slides: list[Slide], cell: NotebookNode) -> None:
                 slides.append(Slide(slides[-1].title))
             alt = html.escape(alt_text(output))
             source = f"data:image/png;base64,{data['image/png']}"
-            slides[-1].parts.append(f'<img alt="{alt}" src="{source}">')
+            slides[-1].parts.append(f'<img{later} alt="{alt}" src="{source}">')
             slides[-1].notes.append(f"<p>{alt}</p>")
         elif output.output_type == "stream":
-            slides[-1].parts.append(f"<pre>{html.escape(output.text.rstrip())}</pre>")
+            slides[-1].parts.append(f"<pre{later}>{html.escape(output.text.rstrip())}</pre>")
         elif data.get("text/markdown", "").startswith("|") and len(slides) > 1:
             rows = [line for line in data["text/markdown"].splitlines() if line.startswith("|")]
             add_text(slides[-1], "\n".join([*rows[:2], *rows[2:][-MOST_ROWS:]]))

@@ -14,11 +14,13 @@ extensions = [
     "sphinx_design",
     "finishing",
 ]
-copyright = "detr_steps developers, MIT licence"
+author = "detr_steps developers"
+copyright = f"{author}, MIT licence"
 html_copy_source = False
 html_show_sphinx = False
 html_theme = "sphinx_book_theme"
 html_theme_options = {
+    "footer_content_items": ["copyright"],
     "home_page_in_toc": True,
     "navbar_persistent": [],
     "show_toc_level": 2,
@@ -29,8 +31,11 @@ html_theme_options = {
     "search_bar_text": "Search the pages",
 }
 html_sidebars = {"**": ["search-button-field", "sbt-sidebar-nav"]}
-html_static_path = ["style.css"]
+html_static_path = ["cards.js", "style.css"]
 html_css_files = ["style.css"]
+html_js_files = ["cards.js"]
+html_favicon = "icon.svg"
+html_search_scorer = str(Path(__file__).with_name("scorer.js"))
 mathjax_path = "mathjax/tex-chtml.js"
 
 nb_execution_mode = "off"
@@ -41,7 +46,10 @@ myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 smartquotes = False  # "..." in shapes is no ellipsis
 suppress_warnings = ["myst.header"]
+add_module_names = False
 default_role = "py:obj"
+highlight_language = "text"
+python_maximum_signature_line_length = 80
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_default_options = {"members": True, "undoc-members": True}
