@@ -3,9 +3,13 @@
 import ast
 import json
 import re
+from base64 import b64decode
+from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import detr_steps
 from detr_steps.notebook.runner import printed_lines, read
@@ -191,3 +195,13 @@ def test_no_path_of_a_machine_is_stored(path):
     metadata = json.loads(stored)["metadata"]
     assert metadata["kernelspec"]["name"] == "python3"
     assert metadata["language_info"] == {"name": "python"}
+
+
+@EVERY
+def test_no_picture_is_cut_off(path):
+    for output in outputs(read(path)):
+        if "image/png" in output.get("data", {}):
+            picture = Image.open(BytesIO(b64decode(output.data["image/png"]))).convert("L")
+            pixels = np.asarray(picture)
+            edges = (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1])
+            assert all((edge > 250).all() for edge in edges), output.metadata["image/png"]["alt"]
