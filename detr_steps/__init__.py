@@ -5,7 +5,7 @@ ResNet of Step 0, and `inputs`, the checks of arguments. Around them are seven r
 imports them:
 
     official    the official DETR's weights in Step8
-    inference   a trained model prepared for inference, and its outputs turned into detections
+    inference   a trained model made ready, written for other programs, its outputs as detections
     training    scenes and COCO data, batches, trainer, evaluation, checkpoints, the small model
     notebook    what the notebooks show: source, shapes, pictures, explorers; and their runner
     exercises   the checker, the mistakes that it knows, the questions

@@ -25,12 +25,13 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from .course.protection import Wish, choose_protection
-from .inference import for_inference
+from .inference import export as write_onnx
 from .step8_set_loss import Step8
 from .training.coco import CocoScenes, compare_classes
 from .training.detectors import Detector, describe_classes, first_model, load_detector
 from .training.evaluation import METRICS, percent
 from .training.findings import Symptom, find_out, symptoms
+from .training.huggingface import write_folder
 from .training.next_commands import next_commands
 from .training.pictures import read_picture
 from .training.run import PAGE, report_run, run_training, survey_data, training_data
@@ -174,7 +175,8 @@ MixedPrecision = Annotated[Precision, typer.Option(help="mixed precision on a GP
 Weights = Annotated[
     str,
     typer.Option(
-        help="shipped, official, official-dc5, official-r101, official-r101-dc5, or a file"
+        help="shipped, official, official-dc5, official-r101, official-r101-dc5, or a file, also "
+        "of ONNX"
     ),
 ]
 WeightsFile = Annotated[
@@ -444,9 +446,8 @@ def detect(
     out: Annotated[Path, typer.Option(help="folder for the drawn pictures")] = Path("detections"),
 ) -> None:
     """Find objects in pictures: prints them, and draws them into copies."""
-    detector = load_detector(weights)
+    detector = load_detector(weights).ready()
     typer.echo(describe_classes(detector.classes))
-    detector = replace(detector, model=for_inference(detector.model))
     copies = copy_paths(pictures, out)
     out.mkdir(parents=True, exist_ok=True)
     for path, copy in zip(pictures, copies, strict=True):
@@ -503,23 +504,29 @@ def draw_found(picture: Image.Image, found: dict[str, Tensor], classes: tuple[st
 
 
 class Library(StrEnum):
-    """The library that an exported model is for."""
+    """What an exported model is for."""
 
+    onnx = "onnx"
     huggingface = "huggingface"
 
 
 @app.command()
 @plain_errors()
 def export(
-    out: Annotated[Path, typer.Argument(help="folder to write")],
+    out: Annotated[Path, typer.Argument(help="a file as model.onnx, or a folder")],
     weights: Weights = "official",
-    to: Annotated[Library, typer.Option(help="library that loads it")] = Library.huggingface,
+    to: Annotated[
+        Library | None, typer.Option(show_default="onnx for a name that ends in .onnx")
+    ] = None,
 ) -> None:
-    """Write a model that was trained from official weights for another library."""
-    from .training.huggingface import write_folder  # needs the package transformers
-
+    """Write a model for other programs: as a file of ONNX, which `detect` runs as well, or, if it
+    was trained from official weights, as a folder for Hugging Face's `transformers`."""
     detector = load_detector(weights)
-    write_folder(detector.model, detector.classes, detector.short_side, out)
+    sizes_of(detector.model)  # refuses what can only detect
+    if to is Library.onnx or (to is None and out.suffix == ".onnx"):
+        write_onnx(detector.model, out, detector.classes, detector.short_side)
+    else:
+        write_folder(detector.model, detector.classes, detector.short_side, out)
     typer.echo(f"written: {out}")
 
 

@@ -1,6 +1,7 @@
 """A model in use: folded norms, a forward that compiles whole, one copy from the device."""
 
 import shutil
+import warnings
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from torchvision.ops.misc import FrozenBatchNorm2d
 
 from detr_steps import Step0, Step8
 from detr_steps.inference import fold_norms, for_inference
+from detr_steps.inference.bfloat16 import InBfloat16, TokensFirst, WideConvolution
 from detr_steps.official import freeze_batch_norm
 from detr_steps.training.small import small_detr
 
@@ -79,6 +81,89 @@ def test_the_model_for_inference_says_the_same(frozen, masked):
     assert model.training and norms(model) and list(model.state_dict()) == names
     assert all(parameter.requires_grad for parameter in model.parameters())
     assert len(ready.match(found, make_targets(2, 1))) == 2
+
+
+@pytest.fixture
+def able(monkeypatch):
+    """A processor that computes in bfloat16, or that says so and imitates it."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_in_bfloat16_it_says_nearly_the_same_in_float32(masked, able):
+    model = small_step(8, backbone=make_backbone()).eval()
+    ready = for_inference(model, dtype=torch.bfloat16)
+    for size in ((2, 3, 96, 330), (1, 3, 40, 30)):
+        images = torch.rand(size)
+        mask = torch.arange(size[-1]).ge(25).expand(size[0], *size[2:]) if masked else None
+        with torch.no_grad():
+            expected, found = model(images, mask), ready(images, mask)
+        assert found.keys() == expected.keys()
+        pairs = [*zip(found["aux_outputs"], expected["aux_outputs"], strict=True)]
+        for mine, other in [(found, expected), *pairs]:
+            for key, most in (("class_logits", 0.1), ("bbox_pred", 0.01)):
+                assert mine[key].dtype == torch.float32
+                assert 0 < (mine[key] - other[key]).abs().max() < most
+    parameters = ready.model.backbone.layer1.parameters()
+    assert all(parameter.dtype == torch.bfloat16 for parameter in parameters)
+    assert all(p.dtype == torch.float32 for p in model.parameters())  # the model stays as it was
+
+
+def test_boxes_are_not_rounded_to_bfloat16(able):
+    ready = for_inference(small_step(8), dtype=torch.bfloat16)
+    boxes = ready(torch.rand(1, 3, 64, 64))["bbox_pred"]
+    assert (boxes != boxes.bfloat16().float()).float().mean() > 0.9
+
+
+def test_without_instructions_for_bfloat16_it_says_so_and_stays_in_float32(monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_f": True})
+    model, images = small_step(8), torch.rand(1, 3, 64, 64)
+    with pytest.warns(UserWarning, match="no instructions for bfloat16") as seen:
+        ready = for_inference(model, dtype=torch.bfloat16)
+    assert seen[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        plain = for_inference(model)
+    assert torch.equal(ready(images)["class_logits"], plain(images)["class_logits"])
+
+
+def test_narrow_maps_are_convolved_in_float32(able):
+    convolution = nn.Conv2d(512, 512, 3, stride=2, padding=1).requires_grad_(False)
+    layer = WideConvolution(convolution.bfloat16().to(memory_format=torch.channels_last))
+    for width in (1, 2, 3, 5, 8, 9, 20):
+        maps = torch.rand(1, 512, 5, width).bfloat16()
+        expected = convolution.float()(maps.float())
+        convolution.bfloat16()
+        assert (layer(maps).float() - expected).abs().max() < 0.02, width
+
+
+def test_no_attention_multiplies_token_by_token(able):
+    ready = for_inference(small_step(8), dtype=torch.bfloat16)
+    bare = for_inference(small_step(8), dtype=torch.bfloat16)
+    for parent in list(bare.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, TokensFirst):
+                setattr(parent, name, child.attention)
+    counts = []
+    for model in (ready, bare):
+        with torch.profiler.profile() as profiler, torch.no_grad():
+            model(torch.rand(2, 3, 64, 96))
+        counts.append(sum(e.count for e in profiler.key_averages() if e.key == "aten::bmm"))
+    assert counts[0] == 0 < counts[1]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"compile": "tvm"}, "compile: expected False, True or \"openvino\", found 'tvm'"),
+        ({"dtype": torch.float16}, "dtype: expected torch.bfloat16, torch.float32 or None, found"),
+    ],
+)
+def test_what_it_cannot_be_made_ready_for_is_refused(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        for_inference(small_step(8), **wrong)
+    with pytest.raises(TypeError, match="model: expected a Step8, found InBfloat16"):
+        for_inference(InBfloat16(small_step(8)))
 
 
 def test_only_the_last_parts_of_the_backbone_are_trained():

@@ -55,7 +55,6 @@ def test_the_rooms_are_those_of_the_map():
         "__main__",
         "backbone",
         "commands",
-        "inference",
         "inputs",
         "official",
     }

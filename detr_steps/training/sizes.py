@@ -3,6 +3,8 @@
 import math
 from typing import Any
 
+from torch import nn
+
 from ..backbone import stage_channels
 from ..official import make_official
 from ..step8_set_loss import Step8
@@ -23,8 +25,14 @@ OFFICIAL_SIZES = {
 }
 
 
-def sizes_of(model: Step8) -> dict[str, Any]:
-    """What `build` needs for a model of the same sizes; "kind" is "small", "medium" or "full"."""
+def sizes_of(model: nn.Module) -> dict[str, Any]:
+    """What `build` needs for a model of the same sizes; "kind" is "small", "medium" or "full".
+
+    Raises:
+        ValueError: the model is no Step8, but one that can only detect.
+    """
+    if not isinstance(model, Step8):
+        raise ValueError("weights: expected those of a Step8, found a model that can only detect")
     emb_dim, nhead, dim_feedforward, dropout = model.layer_args
     sizes = {
         "num_classes": model.num_classes,
