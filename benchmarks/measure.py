@@ -3,7 +3,7 @@
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -51,10 +51,15 @@ def in_turn(ours: Callable, theirs: Callable, pairs: int) -> Times:
     """A B A B ..., after one run of each that does not count."""
     left, right = torch.rand(2, SIDE, SIDE)
     works = (ours, theirs, lambda: left @ right)
+    return Times(*rounds_of(works, pairs))
+
+
+def rounds_of(works: Sequence[Callable], rounds: int) -> list[list[float]]:
+    """Seconds of each work, round by round: A B C A B C ..., after one run that does not count."""
     for work in works:
         work()
-    rounds = [[clock(work) for work in works] for _ in range(pairs)]
-    return Times(*(list(column) for column in zip(*rounds, strict=True)))
+    times = [[clock(work) for work in works] for _ in range(rounds)]
+    return [list(column) for column in zip(*times, strict=True)]
 
 
 def convolution_share(work: Callable[[], object]) -> float:

@@ -1,4 +1,4 @@
-"""What was measured, as a table in Markdown, a JSON file and two pictures."""
+"""What was measured, as tables in Markdown, a JSON file and three pictures."""
 
 import json
 import os
@@ -11,6 +11,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import torch
 
+from detr_steps.inference.bfloat16 import has_bfloat16
 from detr_steps.notebook.drawing import BLUE, VERMILLION
 
 TABLE = ("inference", "compiled", "loss", "training", "memory", "import")
@@ -18,12 +19,12 @@ TABLE = ("inference", "compiled", "loss", "training", "memory", "import")
 
 def machine() -> dict:
     """What the numbers depend on beside the code."""
-    packages = ("torch", "torchvision", "transformers")
+    packages = ("torch", "torchvision", "transformers", "onnxruntime", "openvino")
     return {
         "processor": processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "instructions": instructions(),
         "python": platform.python_version(),
         **{package: version(package) for package in packages},
     }
@@ -36,6 +37,12 @@ def processor() -> str:
         return next(line.partition(":")[2].strip() for line in lines if "model name" in line)
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
+
+
+def instructions() -> str:
+    """What PyTorch uses of the processor."""
+    own = " with bfloat16" if has_bfloat16(torch.device("cpu")) else ""
+    return torch.backends.cpu.get_cpu_capability() + own
 
 
 def quantity(group: str, value: float) -> str:
@@ -105,14 +112,42 @@ def step_table(steps: Sequence[dict]) -> str:
     return "\n".join(lines)
 
 
-def machine_line(results: dict) -> str:
-    """The machine in one sentence."""
-    m = results["machine"]
-    return (
-        f"{m['processor']}, {m['cores']} cores, {m['threads']} threads, {m['instructions']}; "
-        f"torch {m['torch']}, torchvision {m['torchvision']}, transformers {m['transformers']}, "
-        f"Python {m['python']}."
-    )
+def machine_line(results: dict, groups: Sequence[str]) -> str:
+    """The machine that groups were measured on, in one sentence; of several, a line each."""
+    lines = []
+    for group in groups:
+        m = dict(results["machines"][group])
+        line = f"{m.pop('processor')}, {m.pop('cores')} cores, {m.pop('threads')} threads, "
+        line += f"{m.pop('instructions')}; Python {m.pop('python')}, "
+        line += ", ".join(f"{package} {number}" for package, number in m.items()) + "."
+        lines.append(line)
+    return "\n".join(dict.fromkeys(lines))
+
+
+def runtime_table(rows: Sequence[dict]) -> str:
+    """Step8 beside other libraries that run it, in Markdown."""
+    lines = [
+        "| | time | of Step8 as it is | of the faster other | over the rounds | goal |",
+        "|---|--:|--:|--:|--:|--:|",
+    ]
+    lines += [
+        f"| {row['group']}, {row['name']} | {quantity('', row['seconds'])} "
+        f"| {row['of_plain']:.2f} | **{row['ratio']:.2f}** "
+        f"| {row['lowest']:.2f} to {row['highest']:.2f} | {goal_and_mark(row)} |"
+        for row in rows
+    ]
+    return "\n".join(lines)
+
+
+def precision_table(rows: Sequence[dict]) -> str:
+    """AP by the way a model is run, in Markdown."""
+    lines = ["| | AP | lost | goal |", "|---|--:|--:|--:|"]
+    lines += [
+        f"| {row['group']}, {row['name']} | {row['ap']:.2f} | **{row['loss']:z.2f}** "
+        f"| {goal_and_mark({**row, 'ratio': row['loss']})} |"
+        for row in rows
+    ]
+    return "\n".join(lines)
 
 
 def fill(page: Path, parts: dict[str, str]) -> None:
@@ -138,18 +173,18 @@ def growth_table(growths: Sequence[dict]) -> str:
 
 
 def read(folder: Path) -> dict:
-    """What `results.json` holds so far: the machine, and the rows of each group."""
+    """What `results.json` holds so far: of each group its rows, and the machine."""
     path = folder / "results.json"
     if not path.exists():
-        return {"machine": machine(), "groups": {}}
+        return {"machines": {}, "groups": {}}
     return json.loads(path.read_text(encoding="utf-8"))
 
 
 def store(folder: Path, group: str, rows: Sequence[dict]) -> None:
-    """Puts the rows of a group, and the machine, into `results.json`."""
+    """Puts the rows of a group, and its machine, into `results.json`."""
     folder.mkdir(parents=True, exist_ok=True)
     results = read(folder)
-    results["machine"] = machine()
+    results["machines"][group] = machine()
     results["groups"][group] = list(rows)
     text = json.dumps(results, indent=1) + "\n"
     (folder / "results.json").write_text(text, encoding="utf-8")
@@ -161,9 +196,11 @@ def table_rows(results: dict) -> list[dict]:
 
 
 def draw(folder: Path, results: dict) -> None:
-    """Draws `ratios.png` and `growth.png`."""
+    """Draws `ratios.png`, `growth.png` and `runtimes.png`."""
+    groups = results["groups"]
     draw_ratios(table_rows(results)).savefig(folder / "ratios.png", dpi=110)
-    draw_growth(results["groups"]["growth"]).savefig(folder / "growth.png", dpi=110)
+    draw_growth(groups["growth"]).savefig(folder / "growth.png", dpi=110)
+    draw_runtimes(groups["runtimes"]).savefig(folder / "runtimes.png", dpi=110)
     plt.close("all")
 
 
@@ -171,12 +208,15 @@ def parts(results: dict) -> dict[str, str]:
     """What the pages show of the results, by name."""
     rows, groups = table_rows(results), results["groups"]
     return {
-        "machine": machine_line(results),
+        "machine": machine_line(results, TABLE),
         "table": table(rows),
         "short table": short_table(rows),
         "growth": growth_table(groups["growth"]),
         "steps": step_table(groups["steps"]),
         "levers": lever_table(groups["levers"]),
+        "machine of the runtimes": machine_line(results, ("runtimes", "precision")),
+        "runtimes": runtime_table(groups["runtimes"]),
+        "precision": precision_table(groups["precision"]),
     }
 
 
@@ -193,6 +233,19 @@ def draw_ratios(rows: Sequence[dict]) -> plt.Figure:
     axis.axvline(1, color="black", lw=1)
     axis.set_xlim(0, 1.1)
     axis.set_xlabel("Step8's time or memory over Hugging Face's (lines: goal; 1: the same)")
+    axis.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def draw_runtimes(rows: Sequence[dict]) -> plt.Figure:
+    """A bar for each way to run Step8: its time over that of Step8 as it is."""
+    figure, axis = plt.subplots(figsize=(9, 0.28 * len(rows) + 1), layout="constrained")
+    colors = [BLUE if row["ours"] else VERMILLION for row in rows]
+    axis.barh(range(len(rows)), [row["of_plain"] for row in rows], color=colors, height=0.7)
+    axis.set_yticks(range(len(rows)), [f"{row['group']}, {row['name']}" for row in rows], size=8)
+    axis.invert_yaxis()
+    axis.axvline(1, color="black", lw=1)
+    axis.set_xlabel("time over that of Step8 as it is (blue: this package, red: other libraries)")
     axis.spines[["top", "right"]].set_visible(False)
     return figure
 

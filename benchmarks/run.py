@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.markdown import Markdown
 
-from . import report, rows
+from . import report, rows, runtimes
 from .levers import levers
 
 HERE = Path(__file__).parent
@@ -21,6 +21,8 @@ GROUPS: dict[str, Callable[[int], Iterator[dict]]] = {
     "growth": lambda pairs: (growth.as_dict() for growth in rows.growth(pairs)),
     "steps": rows.steps,
     "levers": lambda pairs: map(asdict, levers(pairs)),
+    "runtimes": runtimes.runtimes,
+    "precision": lambda pairs: runtimes.precision(),
 }
 
 
@@ -44,14 +46,13 @@ def run_benchmarks(out: Path = HERE, pairs: int = 5, only: Sequence[str] | None 
         for one in GROUPS[name](pairs):
             found.append(one)
             what = one.get("name", one.get("step"))
-            console.print(name, what, one.get("ratio", ""), highlight=False)
+            console.print(name, what, one.get("ratio", one.get("loss", "")), highlight=False)
         report.store(out, name, found)
     results = report.read(out)
     if set(results["groups"]) == set(GROUPS):
         report.draw(out, results)
         parts = report.parts(results)
         if out == HERE:
-            report.fill(HERE / "README.md", {k: v for k, v in parts.items() if k != "short table"})
-            report.fill(HERE.parent / "README.md", {"short table": parts["short table"]})
+            report.fill(HERE / "README.md", parts)
         for part in parts.values():
             console.print(Markdown(part))

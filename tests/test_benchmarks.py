@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import measure, models, report, rows
+from benchmarks import measure, models, report, rows, runtimes
 from benchmarks.levers import levers
 from benchmarks.run import GROUPS, run_benchmarks
 from detr_steps.notebook import lesson
@@ -37,6 +37,55 @@ def test_different_answers_are_refused():
         rows.assert_same_predictions(ours, theirs, batch)
     with pytest.raises(AssertionError):
         rows.assert_same_loss(ours, theirs, batch)
+
+
+def test_runtimes_are_held_against_the_faster_other_of_their_own_numbers():
+    single, half = torch.float32, torch.bfloat16
+    found = [
+        runtimes.Contestant("Step8 as it is", single, True, False, None),
+        runtimes.Contestant("compile=True", single, True, True, None),
+        runtimes.Contestant("ONNX Runtime", single, False, False, None),
+        runtimes.Contestant("OpenVINO", single, False, False, None),
+        runtimes.Contestant("for_inference", half, True, True, None),
+        runtimes.Contestant("OpenVINO", half, False, False, None),
+    ]
+    times = [[8, 16, 8], [6, 10, 4], [5, 9, 9], [4, 8, 4], [1, 2, 3], [2, 2, 2]]
+    made = list(runtimes.runtime_rows("2x3x64x64", found, times))
+    assert [row["ratio"] for row in made] == [2, 1.25, 1.25, 1, 1, 1]
+    assert [row["of_plain"] for row in made[:3]] == [1, 0.625, 0.625]
+    assert (made[1]["lowest"], made[1]["highest"]) == (1, 1.5)
+    assert [row["goal"] for row in made] == [None, 1.05, None, None, 1.5, None]
+    first, second = report.runtime_table(made).splitlines()[2:4]
+    assert (
+        first
+        == "| float32, 2x3x64x64, Step8 as it is | 8.00 s | 1.00 | **2.00** | 2.00 to 2.00 |  |"
+    )
+    assert second.endswith("| 6.00 s | 0.62 | **1.25** | 1.00 to 1.50 | 1.05 ✗ |")
+
+
+@pytest.mark.slow
+def test_all_runtimes_give_the_same_answers_and_lose_no_precision():
+    made = list(runtimes.runtimes(1, sizes={"tiny": (2, 64, 96)}, compiled=False, **TINY))
+    names = [row["name"].removeprefix("tiny, ") for row in made]
+    own = ["for_inference", 'compile="openvino"']
+    first = ["Step8 as it is", *own, "ONNX Runtime", "OpenVINO"]
+    assert names == [*first, *own, "OpenVINO"]
+    assert all(row["seconds"] > 0 and row["lowest"] <= row["ratio"] for row in made)
+    found = list(runtimes.precision(count=20))
+    assert [row["name"] for row in found] == names
+    assert found[0]["ap"] > 70 and all(abs(row["loss"]) < 2 for row in found)
+
+
+def test_other_answers_of_a_runtime_are_refused():
+    def shifted(images):
+        return {"bbox_pred": images + 0.02}
+
+    right = runtimes.Contestant("a", torch.float32, True, False, lambda x: {"bbox_pred": x})
+    wrong = runtimes.Contestant("b", torch.bfloat16, False, False, shifted)
+    batch = models.make_batch(1, 8, 8)
+    runtimes.assert_same_boxes([right, right], batch)
+    with pytest.raises(AssertionError):
+        runtimes.assert_same_boxes([right, wrong], batch)
 
 
 def test_losses_are_the_same_and_timed():
@@ -88,16 +137,23 @@ def test_a_short_run_writes_its_report(tmp_path):
     growths = [growth.as_dict() for growth in rows.growth(1, short=True, **TINY)]
     for group in report.TABLE:
         report.store(tmp_path, group, [asdict(row)] if group == "memory" else [])
-    for group, found in (("growth", growths), ("steps", steps), ("levers", pulled)):
+    pace = {"group": "float32", "name": "x", "ours": True, "seconds": 2.0, "of_plain": 0.5}
+    pace |= {"ratio": 1.1, "lowest": 1.0, "highest": 1.2, "goal": 1.05}
+    precise = {"group": "bfloat16", "name": "x", "ap": 75.1, "loss": -0.001, "goal": 0.3}
+    beside = {"growth": growths, "steps": steps, "levers": pulled}
+    for group, found in (beside | {"runtimes": [pace], "precision": [precise]}).items():
         report.store(tmp_path, group, found)
     results = report.read(tmp_path)
     assert set(results["groups"]) == set(GROUPS) == set(RESULTS["groups"])
     report.draw(tmp_path, results)
-    assert (tmp_path / "growth.png").stat().st_size > 1000
+    assert all((tmp_path / f"{p}.png").stat().st_size > 1000 for p in ("growth", "runtimes"))
     parts = report.parts(results)
     assert "| 2 MiB | 4 MiB | **0.50** | 0.40 to 0.60 | 0.40 ✗ |  |  |" in parts["table"]
     assert len(parts["growth"].splitlines()) == 2 + 6
     assert len(parts["levers"].splitlines()) == 2 + 8
+    assert parts["precision"].endswith("| bfloat16, x | 75.10 | **0.00** | 0.30 ✓ |")
+    assert parts["runtimes"].endswith("| 2.00 s | 0.50 | **1.10** | 1.00 to 1.20 | 1.05 ✗ |")
+    assert parts["machine"] == parts["machine of the runtimes"] != ""
 
 
 def test_an_unknown_group_is_refused():
@@ -116,17 +172,20 @@ def test_a_page_without_a_place_is_refused(tmp_path):
         report.fill(page, {"growth": "new"})
 
 
-@pytest.mark.parametrize("page", ["README.md", "benchmarks/README.md"])
-def test_the_pages_show_the_stored_results(page):
-    text = (ROOT / page).read_text(encoding="utf-8")
+def test_the_page_shows_the_stored_results():
+    text = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
     parts = report.parts(RESULTS)
     shown = re.findall(r"<!-- (?!end of)([a-z ]+) -->\n\n(.*?)\n\n<!-- end of", text, re.DOTALL)
-    assert shown and all(parts[name] == part for name, part in shown)
+    assert dict(shown) == parts
 
 
 def test_the_stored_results_are_whole():
     goals = [row for row in report.table_rows(RESULTS) if row["goal"] is not None]
     assert len(goals) == 11
+    assert sum(row["goal"] is not None for row in RESULTS["groups"]["runtimes"]) == 10
+    lost = [row for row in RESULTS["groups"]["precision"] if row["goal"] is not None]
+    assert len(lost) == 3 and all(row["loss"] <= row["goal"] for row in lost)
+    assert RESULTS["machines"].keys() == RESULTS["groups"].keys()
     for i, step in enumerate(RESULTS["groups"]["steps"]):
         parameters, multiply_adds = lesson.count_cost(lesson.STEPS[i])
         assert (step["parameters"], step["multiply_adds"]) == (parameters, multiply_adds)

@@ -149,7 +149,7 @@ def test_no_attention_multiplies_token_by_token(able):
         with torch.profiler.profile() as profiler, torch.no_grad():
             model(torch.rand(2, 3, 64, 96))
         counts.append(sum(e.count for e in profiler.key_averages() if e.key == "aten::bmm"))
-    assert counts[0] == 0 < counts[1]
+    assert counts[0] + 7 <= counts[1]  # one at least in each of seven attentions
 
 
 @pytest.mark.parametrize(

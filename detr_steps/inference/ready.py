@@ -12,7 +12,7 @@ from torchvision.ops.misc import FrozenBatchNorm2d
 from ..inputs import mismatch
 from ..step8_set_loss import Step8
 from .bfloat16 import InBfloat16, has_bfloat16
-from .exported import in_openvino
+from .runtimes import in_openvino
 
 Norm = nn.BatchNorm2d | nn.SyncBatchNorm | FrozenBatchNorm2d
 
