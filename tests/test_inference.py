@@ -1,5 +1,6 @@
 """A model in use: folded norms, a forward that compiles whole, one copy from the device."""
 
+import platform
 import shutil
 import warnings
 
@@ -206,9 +207,15 @@ def test_the_compiled_model_for_inference_says_the_same_at_every_size():
     plain, compiled = for_inference(model), for_inference(model, compile=True)
     for size in ((64, 96), (96, 96)):
         images = torch.rand(1, 3, *size)
-        found, expected = compiled(images), plain(images)
+        with torch.no_grad():
+            found, expected = compiled(images), plain(images)
         for key in ("class_logits", "bbox_pred"):
             assert (found[key] - expected[key]).abs().max() < 1e-4
+    with torch.profiler.profile() as profiler, torch.no_grad():
+        compiled(images)
+    names = {event.key for event in profiler.key_averages()}
+    if torch.backends.mkldnn.is_available() and platform.machine() == "x86_64":
+        assert "mkldnn::_convolution_pointwise" in names and "aten::convolution" not in names
 
 
 def test_a_training_step_reads_from_the_device_once():

@@ -29,12 +29,8 @@ class InBfloat16(nn.Module):
     def __init__(self, model: Step8):
         super().__init__()
         self.model = model.bfloat16()
-        for parent in list(model.modules()):
-            for name, child in list(parent.named_children()):
-                if isinstance(child, nn.Conv2d):
-                    setattr(parent, name, WideConvolution(child))
-                elif isinstance(child, nn.MultiheadAttention):
-                    setattr(parent, name, TokensFirst(child))
+        wrap(model, nn.Conv2d, WideConvolution)
+        wrap(model, nn.MultiheadAttention, TokensFirst)
         for name in ("class_head", "bbox_head"):
             setattr(model, name, nn.Sequential(ToFloat32(), getattr(model, name).float()))
 
@@ -42,6 +38,14 @@ class InBfloat16(nn.Module):
         """As Step8's."""
         outputs = self.model(images.bfloat16(), padding_mask)
         return {k: v.float() if isinstance(v, Tensor) else v for k, v in outputs.items()}
+
+
+def wrap(model: nn.Module, kind: type[nn.Module], wrapper: type[nn.Module]) -> None:
+    """Puts every part of a kind into a wrapper, in place."""
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, kind):
+                setattr(parent, name, wrapper(child))
 
 
 class WideConvolution(nn.Module):
@@ -67,7 +71,8 @@ class TokensFirst(nn.Module):
     """An attention whose tokens lie in memory as it reads them: all images' first tokens first.
 
     `nn.MultiheadAttention` turns its inputs around without a copy. For more than one image, linear
-    layers then multiply token by token, and in bfloat16 each of these products copies the weights.
+    layers then multiply token by token: `torch.compile` finds no fast product for that, and in
+    bfloat16 each of these products copies the weights.
     """
 
     def __init__(self, attention: nn.MultiheadAttention):

@@ -5,13 +5,13 @@ from copy import deepcopy
 from itertools import pairwise
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torchvision.ops.misc import FrozenBatchNorm2d
 
 from ..inputs import mismatch
 from ..step8_set_loss import Step8
-from .bfloat16 import InBfloat16, has_bfloat16
+from .bfloat16 import InBfloat16, TokensFirst, has_bfloat16, wrap
 from .runtimes import in_openvino
 
 Norm = nn.BatchNorm2d | nn.SyncBatchNorm | FrozenBatchNorm2d
@@ -54,9 +54,30 @@ def for_inference(
     if compile == "openvino":
         return in_openvino(model, dtype)
     ready = InBfloat16(model).eval() if dtype == torch.bfloat16 else model
-    if compile:
-        ready.compile(options={"freezing": True})
-    return ready
+    return Compiled(ready).eval() if compile else ready
+
+
+class Compiled(nn.Module):
+    """A model in evaluation mode, compiled at its first call with each size of images.
+
+    Freezing makes constants of the weights, which oneDNN then lays out as its kernels read them,
+    with additions and ReLUs inside of the convolutions. It has to be on while the model is traced,
+    too: as an option of `torch.compile` alone it leaves the weights as they are.
+    """
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        if isinstance(model, Step8):
+            wrap(model, nn.MultiheadAttention, TokensFirst)
+        self.model = model
+        self.model.compile()
+
+    def forward(self, images: Tensor, padding_mask: Tensor | None = None) -> dict[str, Tensor]:
+        """As Step8's."""
+        from torch._inductor import config  # takes a second: only where it is used
+
+        with torch.no_grad(), config.patch(freezing=True):  # it freezes nothing with gradients
+            return self.model(images, padding_mask)
 
 
 def possible(dtype: torch.dtype | None, device: torch.device) -> torch.dtype:
