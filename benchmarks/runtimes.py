@@ -118,14 +118,14 @@ def runtime_rows(size: str, found: list[Contestant], times: list[list[float]]) -
         }
 
 
-def precision(count: int = SCENES) -> Iterator[dict]:
+def precision(count: int = SCENES, compiled: bool = True) -> Iterator[dict]:
     """AP of the shipped weights on unseen scenes, by each way to run them."""
     detector, data = load_detector("shipped"), Scenes(count, "test")
     with TemporaryDirectory() as folder:
         file = Path(folder) / "model.onnx"
         export(detector.model, file, detector.classes, detector.short_side)
         whole = None
-        for one in contestants(detector.model, file, compiled=False):
+        for one in contestants(detector.model, file, compiled):
             ap = evaluate(one.model, data, Accelerator(cpu=True))["map"]
             whole = ap if whole is None else whole
             goal = LOSS_GOAL if one.goal else None

@@ -71,7 +71,7 @@ def test_all_runtimes_give_the_same_answers_and_lose_no_precision():
     first = ["Step8 as it is", *own, "ONNX Runtime", "OpenVINO"]
     assert names == [*first, *own, "OpenVINO"]
     assert all(row["seconds"] > 0 and row["lowest"] <= row["ratio"] for row in made)
-    found = list(runtimes.precision(count=20))
+    found = list(runtimes.precision(count=20, compiled=False))
     assert [row["name"] for row in found] == names
     assert found[0]["ap"] > 70 and all(abs(row["loss"]) < 2 for row in found)
 
@@ -184,7 +184,7 @@ def test_the_stored_results_are_whole():
     assert len(goals) == 11
     assert sum(row["goal"] is not None for row in RESULTS["groups"]["runtimes"]) == 10
     lost = [row for row in RESULTS["groups"]["precision"] if row["goal"] is not None]
-    assert len(lost) == 3 and all(row["loss"] <= row["goal"] for row in lost)
+    assert len(lost) == 5 and all(row["loss"] <= row["goal"] for row in lost)
     assert RESULTS["machines"].keys() == RESULTS["groups"].keys()
     for i, step in enumerate(RESULTS["groups"]["steps"]):
         parameters, multiply_adds = lesson.count_cost(lesson.STEPS[i])
