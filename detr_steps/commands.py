@@ -593,7 +593,7 @@ def overview_command(file: PictureFile) -> None:
     """Draw the whole of DETR in one picture."""
     from .notebook.overview import overview  # needs the extra "notebooks"
 
-    overview().savefig(file, dpi=100, facecolor="white", bbox_inches="tight")
+    overview().savefig(file, dpi=100, facecolor="white")
 
 
 @app.command("gallery")

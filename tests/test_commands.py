@@ -1,5 +1,6 @@
 """The commands that run notebooks, draw pictures and measure; others have tests of their own."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -40,8 +41,8 @@ def test_notebooks_are_run_and_written_as_pages(tmp_path):
     before, out = path.read_bytes(), tmp_path / "pages"
     printed = accepted("run", path, "--out", out).splitlines()
     assert printed[:2] == ["[1/1] Step1_small  cell 2 of 2", "    Step 1: a"]
-    assert len(printed) == 3 and printed[2].startswith("1 notebooks in ")
-    assert printed[2].endswith(f" s; the pages are in {out}/")
+    assert len(printed) == 4 and re.fullmatch(r"1 notebooks in \d+ s", printed[2])
+    assert printed[3] == f"the pages are in {out}/: open {out / 'index.html'}"
     assert "other" in (out / "Step1_small.html").read_text("utf-8")
     assert 'href="Step1_small.html"' in (out / "terms.html").read_text("utf-8")
     assert path.read_bytes() == before

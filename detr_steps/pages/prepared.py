@@ -58,8 +58,7 @@ def outside_links(text: str, address: str) -> str:
     return OUTSIDE.sub(rf"[\1]({address}/\2)" if address else r"\1", text)
 
 
-def opening(notebook: NotebookNode) -> dict[str, str]:
-    """What a notebook says of itself at its top: its title, and the rows of its first table."""
-    text = notebook.cells[0].source if notebook.cells else ""
+def opening(text: str) -> dict[str, str]:
+    """What a page says of itself at its top: its title, and the rows of its first table."""
     title = re.search(r"^# (.+)$", text, re.M)
-    return {"title": title[1] if title else "Notebook", **dict(ROW.findall(text))}
+    return ({"title": title[1]} if title else {}) | dict(ROW.findall(text))

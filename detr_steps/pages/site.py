@@ -51,8 +51,10 @@ def build_site(
         lessons = write_lessons(folder, source, dict(executed or {}), address)
         texts = [*write_texts(folder, source, address)]
         texts += write_texts(folder.parent / "benchmarks", source / "benchmarks", address)
-        names = [path.relative_to(source).with_suffix("").as_posix() for path in texts]
-        write_index(source, title=title, lessons=lessons, texts=names, slides=slides)
+        named = [
+            (one.relative_to(source).with_suffix("").as_posix(), title_of(one)) for one in texts
+        ]
+        write_index(source, title=title, lessons=lessons, texts=named, slides=slides)
         problems = run_sphinx(source, Path(work), out, settings(title, repository, branch))
     if slides:
         build_slides(folder, out / "slides")
@@ -108,7 +110,8 @@ def write_lessons(
         place.parent.mkdir(parents=True, exist_ok=True)
         nbformat.write(prepared(notebook, place.parent, path.stem, address), place)
         name = path.relative_to(folder).with_suffix("").as_posix()
-        lessons.append({"name": name, "beyond": path.parent != folder, **opening(notebook)})
+        told = {"title": path.stem, **opening(notebook.cells[0].source if notebook.cells else "")}
+        lessons.append({"name": name, "beyond": path.parent != folder, **told})
     return lessons
 
 
@@ -130,3 +133,8 @@ def write_texts(folder: Path, place: Path, address: str) -> Iterator[Path]:
             yield copy
         else:
             shutil.copy(path, copy)
+
+
+def title_of(path: Path) -> str:
+    """The title of a Markdown file, or its name."""
+    return opening(path.read_text(encoding="utf-8")).get("title", path.stem)
