@@ -12,6 +12,7 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
+from detr_steps import Step8
 from detr_steps.inference import export, for_inference
 from detr_steps.inference.exported import read_onnx
 from detr_steps.inference.runtimes import OtherRuntime
@@ -81,10 +82,12 @@ def assert_same_boxes(found: list[Contestant], batch: models.Batch) -> None:
 
 
 @torch.no_grad()
-def runtimes(pairs: int, sizes=INFERENCE, compiled: bool = True, **sides) -> Iterator[dict]:
+def runtimes(
+    pairs: int, sizes=INFERENCE, compiled: bool = True, model: Step8 | None = None
+) -> Iterator[dict]:
     """A row for each contestant at each size; all of them run in turn, round by round."""
     torch.manual_seed(0)
-    model = models.make_ours(**sides)
+    model = model or models.make_ours()
     with TemporaryDirectory() as folder:
         file = Path(folder) / "model.onnx"
         export(model, file)
