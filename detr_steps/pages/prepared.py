@@ -5,9 +5,11 @@ from base64 import b64decode
 from copy import deepcopy
 from pathlib import Path
 
-from nbformat import NotebookNode
+from nbformat import NotebookNode, from_dict
+from nbformat.v4 import new_markdown_cell
 
 PUNCTUATION = re.compile(r"([\\`*_{}\[\]<>()#+.!|~-])")
+TITLE = re.compile(r"^# (.+)$", re.M)
 ROW = re.compile(r"^\| \*\*(.+?)\*\* \| (.+) \|$", re.M)  # of the table that a notebook opens with
 OUTSIDE = re.compile(r"\[([^\]]*)\]\((?:\.\./)+((?:detr_steps|benchmarks|experiments)/[^)]+)\)")
 
@@ -58,7 +60,21 @@ def outside_links(text: str, address: str) -> str:
     return OUTSIDE.sub(rf"[\1]({address}/\2)" if address else r"\1", text)
 
 
-def opening(text: str) -> dict[str, str]:
-    """What a page says of itself at its top: its title, and the rows of its first table."""
-    title = re.search(r"^# (.+)$", text, re.M)
-    return ({"title": title[1]} if title else {}) | dict(ROW.findall(text))
+def titled(notebook: NotebookNode, name: str) -> NotebookNode:
+    """A notebook that begins with a title: its own, or its name."""
+    first = notebook.cells[0].source if notebook.cells else ""
+    if TITLE.search(first):
+        return notebook
+    cells = [new_markdown_cell(f"# {name}"), *notebook.cells]
+    return from_dict({**notebook, "cells": cells})
+
+
+def with_title(text: str, name: str) -> str:
+    """Markdown with a title: its own, or its name."""
+    return text if TITLE.search(text) else f"# {name}\n\n{text}"
+
+
+def opening(notebook: NotebookNode) -> dict[str, str]:
+    """What a notebook says of itself at its top: its title, and the rows of its first table."""
+    text = notebook.cells[0].source
+    return {"title": TITLE.search(text)[1], **dict(ROW.findall(text))}

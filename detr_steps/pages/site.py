@@ -14,7 +14,7 @@ from nbformat import NotebookNode
 from sphinx.application import Sphinx
 
 from ..notebook.runner import BEYOND, read
-from .prepared import opening, outside_links, prepared
+from .prepared import opening, outside_links, prepared, titled, with_title
 from .slides import build_slides
 
 HERE = Path(__file__).parent / "sphinx"
@@ -51,10 +51,8 @@ def build_site(
         lessons = write_lessons(folder, source, dict(executed or {}), address)
         texts = [*write_texts(folder, source, address)]
         texts += write_texts(folder.parent / "benchmarks", source / "benchmarks", address)
-        named = [
-            (one.relative_to(source).with_suffix("").as_posix(), title_of(one)) for one in texts
-        ]
-        write_index(source, title=title, lessons=lessons, texts=named, slides=slides)
+        names = [path.relative_to(source).with_suffix("").as_posix() for path in texts]
+        write_index(source, title=title, lessons=lessons, texts=names, slides=slides)
         problems = run_sphinx(source, Path(work), out, settings(title, repository, branch))
     if slides:
         build_slides(folder, out / "slides")
@@ -105,13 +103,12 @@ def write_lessons(
     """Writes the notebooks as Sphinx takes them; says of each what the first page tells."""
     lessons = []
     for path in sorted(folder.glob("*.ipynb")) + sorted((folder / BEYOND).glob("*.ipynb")):
-        notebook = executed.get(path) or read(path)
+        notebook = titled(executed.get(path) or read(path), path.stem)
         place = source / path.relative_to(folder)
         place.parent.mkdir(parents=True, exist_ok=True)
         nbformat.write(prepared(notebook, place.parent, path.stem, address), place)
         name = path.relative_to(folder).with_suffix("").as_posix()
-        told = {"title": path.stem, **opening(notebook.cells[0].source if notebook.cells else "")}
-        lessons.append({"name": name, "beyond": path.parent != folder, **told})
+        lessons.append({"name": name, "beyond": path.parent != folder, **opening(notebook)})
     return lessons
 
 
@@ -129,12 +126,8 @@ def write_texts(folder: Path, place: Path, address: str) -> Iterator[Path]:
         place.mkdir(parents=True, exist_ok=True)
         copy = place / path.name
         if path.suffix == ".md":
-            copy.write_text(outside_links(path.read_text("utf-8"), address), encoding="utf-8")
+            text = outside_links(path.read_text("utf-8"), address)
+            copy.write_text(with_title(text, path.stem), encoding="utf-8")
             yield copy
         else:
             shutil.copy(path, copy)
-
-
-def title_of(path: Path) -> str:
-    """The title of a Markdown file, or its name."""
-    return opening(path.read_text(encoding="utf-8")).get("title", path.stem)

@@ -94,7 +94,7 @@ def slides_of(notebook: NotebookNode) -> list[Slide]:
 
 def first_slide(notebook: NotebookNode) -> Slide:
     """The title of a notebook, and what it says one can do after it."""
-    top = opening(notebook.cells[0].source)
+    top = opening(notebook)
     slide = Slide(top["title"])
     add_text(slide, f"**Afterwards you can** {top['Afterwards you can']}.")
     return slide
