@@ -242,7 +242,7 @@ def test_slides_show_no_code_that_draws(path):
 
 
 def test_a_long_text_is_cut_to_its_first_sentences_and_said_in_full():
-    long = "A first sentence. " + "More words follow. " * 40
+    long = "A first sentence. " + "More words follow. " * 60
     cells = [
         nbformat.v4.new_markdown_cell("# Title\n\n| **Afterwards you can** | do it |"),
         nbformat.v4.new_markdown_cell(f"## Head\n\n{long}\n\n- one item. Said.\n\n$$ x^2 $$"),

@@ -49,7 +49,6 @@ suppress_warnings = ["myst.header", "myst-nb.lexer"]
 add_module_names = False
 default_role = "py:obj"
 highlight_language = "text"
-python_maximum_signature_line_length = 80
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_default_options = {"members": True, "undoc-members": True}
