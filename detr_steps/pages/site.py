@@ -12,6 +12,7 @@ from jinja2 import Template
 from nbconvert.filters import strip_ansi
 from nbformat import NotebookNode
 from sphinx.application import Sphinx
+from sphinx.util.docutils import docutils_namespace, patch_docutils
 
 from ..notebook.runner import BEYOND, read
 from .prepared import opening, outside_links, prepared, titled, with_title
@@ -65,16 +66,10 @@ def run_sphinx(source: Path, work: Path, out: Path, changes: dict[str, Any]) -> 
     It works in a folder of its own, since MyST-NB also writes beside the pages.
     """
     warnings = StringIO()
-    Sphinx(
-        source,
-        HERE,
-        work / "html",
-        work / "doctrees",
-        "html",
-        confoverrides=changes,
-        status=None,
-        warning=warnings,
-    ).build()
+    folders = source, HERE, work / "html", work / "doctrees"
+    with patch_docutils(HERE), docutils_namespace():  # nothing stays registered for the next site
+        app = Sphinx(*folders, "html", confoverrides=changes, status=None, warning=warnings)
+        app.build()
     left_out = shutil.ignore_patterns(".buildinfo*", "_sources")
     shutil.copytree(work / "html", out, ignore=left_out, dirs_exist_ok=True)
     return strip_ansi(warnings.getvalue())
