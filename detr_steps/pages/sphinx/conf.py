@@ -1,9 +1,6 @@
 """Sphinx's configuration of the pages; `site.py` sets what differs from site to site."""
 
-import sys
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent))
 
 extensions = [
     "myst_nb",
@@ -12,7 +9,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx_copybutton",
     "sphinx_design",
-    "finishing",
+    "detr_steps.pages.finishing",
 ]
 author = "detr_steps developers"
 copyright = f"{author}, MIT licence"

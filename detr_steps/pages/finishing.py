@@ -1,13 +1,14 @@
 """A Sphinx extension: cards for the glossary's terms, tables without empty headers, MathJax."""
 
 import re
+from functools import cache
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from sphinx.application import Sphinx
 
-from detr_steps.pages.mathjax import copy_mathjax
+from .mathjax import copy_mathjax
 
 GLOSSARY = "glossary"
 ENTRY = re.compile(r"^### (.+)\n\n(.+)$", re.M)
@@ -20,9 +21,10 @@ EMPTY_HEAD = re.compile(
 EMPTY_CELL = re.compile(r"<th([^>]*)>\s*(?:<p>\s*</p>)?\s*</th>")
 
 
-def read_terms(app: Sphinx) -> dict[str, str]:
-    """Anchor of each term of the glossary -> what the term means."""
-    file = Path(app.srcdir, f"{GLOSSARY}.md")
+@cache
+def read_terms(source: Path) -> dict[str, str]:
+    """Anchor of each term of the glossary in a folder of sources -> what the term means."""
+    file = source / f"{GLOSSARY}.md"
     entries = ENTRY.findall(file.read_text(encoding="utf-8")) if file.exists() else []
     plain = ((term, MARKS.sub(r"\1", MET.sub("", text))) for term, text in entries)
     return {term.replace(" ", "-"): text for term, text in plain}
@@ -32,7 +34,7 @@ def finish(app: Sphinx, page: str, template: str, context: dict[str, Any], _: An
     """Changes the HTML of a page: see above."""
     if "body" not in context:
         return
-    terms = read_terms(app)
+    terms = read_terms(Path(app.srcdir))
 
     def card(link: re.Match) -> str:
         """A link to a term, with what the theme shows of it under a pointer or the focus."""
