@@ -5,7 +5,7 @@ READY := .venv/.ready
 THREADS ?= 1
 PYTEST = OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest -p tests.kernels --nbval -n 2 --dist loadscope
 
-.PHONY: help run test test-all test-units test-notebooks site slides lab course train bench lint format update lock clean
+.PHONY: help run test test-all test-units test-notebooks site slides lab course train bench mutation lint format update lock clean
 
 help: ## these lines
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ train: $(READY) ## make the shipped weights again (see detr_steps/training/shipp
 
 bench: $(READY) ## time Step8 beside Hugging Face's DETR, and write the tables and plots
 	$(BIN)/python -m detr_steps benchmarks
+
+mutation: $(READY) ## change the package token by token: does a test notice? (hours)
+	$(BIN)/python -m tests.mutation --measure
 
 lint: $(READY) ## style of the code, and which part may import which
 	$(BIN)/ruff check
