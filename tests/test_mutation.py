@@ -123,7 +123,8 @@ def test_a_context_names_its_test():
 def test_a_server_tells_a_passed_test_from_a_failed_one_and_from_one_that_does_not_end(tmp_path):
     package = tmp_path / "module.py"
     package.write_text("def double(number):\n    return 2 * number\n", encoding="utf-8")
-    (tmp_path / "test_double.py").write_text(
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "test_double.py").write_text(
         "import time\nfrom module import double\n\n"
         "def test_two():\n    assert double(1) == 2\n\n"
         "def test_sleep():\n    time.sleep(60)\n",
@@ -131,15 +132,10 @@ def test_a_server_tells_a_passed_test_from_a_failed_one_and_from_one_that_does_n
     )
     program = (
         f"import sys; sys.path.append({str(Path.cwd())!r}); from tests.mutation import server; "
-        "server.LIBRARIES = ['pytest']; server.serve()"
+        "server.serve()"
     )
     server = subprocess.Popen(
-        [
-            sys.executable,
-            "-B",
-            "-c",
-            f"import sys; sys.path.append({str(Path.cwd())!r}); {program}",
-        ],
+        [sys.executable, "-B", "-c", program],
         cwd=tmp_path,
         env={"PYTHONPATH": str(tmp_path)},
         stdin=subprocess.PIPE,
@@ -153,11 +149,11 @@ def test_a_server_tells_a_passed_test_from_a_failed_one_and_from_one_that_does_n
         return json.loads(server.stdout.readline())
 
     assert server.stdout.readline() == "ready\n"
-    two = "test_double.py::test_two"
+    two = "tests/test_double.py::test_two"
     assert ask(two, 60)["outcome"] == "passed"
     with written(package, "def double(number):\n    return 2 + number\n"):
         assert ask(two, 60) == {"outcome": "failed", "test": two}
     assert ask(two, 60)["outcome"] == "passed"
-    assert ask("test_double.py::test_sleep", 2)["outcome"] == "too long"
+    assert ask("tests/test_double.py::test_sleep", 2)["outcome"] == "too long"
     server.stdin.close()
     assert server.wait(timeout=20) == 0

@@ -19,7 +19,7 @@ TESTS = FOLDER / "tests.json"
 SETTINGS = """
 [run]
 source_pkgs = detr_steps
-patch = subprocess
+patch = subprocess, fork, _exit
 parallel = true
 context = ${{PYTEST_CURRENT_TEST-}}
 data_file = {data}
@@ -57,9 +57,15 @@ def times(file: Path) -> dict[str, float]:
     """Seconds of each test, by its name for pytest."""
     cases = ElementTree.parse(file).getroot().iter("testcase")
     return {
-        f"{case.get('classname').replace('.', '/')}.py::{case.get('name')}": float(case.get("time"))
+        test_name(case.get("classname"), case.get("name")): float(case.get("time"))
         for case in cases
     }
+
+
+def test_name(place: str, name: str) -> str:
+    """A test's name for pytest, of its place "tests.test_module.Class"."""
+    folder, module, *classes = place.split(".")
+    return "::".join([f"{folder}/{module}.py", *classes, name])
 
 
 def runs(data: CoverageData, known: set[str]) -> dict[str, list[str]]:

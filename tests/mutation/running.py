@@ -62,7 +62,6 @@ class Worker:
         copy_project(self.folder)
         environment = os.environ | {
             "PYTHONPATH": str(self.folder),
-            "PYTHONDONTWRITEBYTECODE": "1",
             "OMP_NUM_THREADS": "1",
         }
         command = [sys.executable, "-m", "tests.mutation.server"]
