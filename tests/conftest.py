@@ -1,9 +1,11 @@
-"""What the tests share: a small model, a small batch, and targets that are valid."""
+"""What the tests share: a small model, a small batch, valid targets, a budget of examples."""
 
+import os
 import shutil
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 from playwright.sync_api import sync_playwright
 from torch.overrides import TorchFunctionMode
 
@@ -16,6 +18,24 @@ SMALL = {
     4: {"nhead": 4, "enc_layers": 1, "dim_feedforward": 48, "dropout": 0.0},
     5: {"dec_layers": 3},
 }
+
+# DETR_STEPS_EXAMPLES=1000 looks longer; which examples are drawn is the same on every machine
+EVERYWHERE = {
+    "derandomize": True,
+    "deadline": None,
+    "database": None,
+    "suppress_health_check": [HealthCheck.too_slow],  # a busy machine is no fault of the code
+}
+settings.register_profile("short", max_examples=20, **EVERYWHERE)
+settings.register_profile(
+    "long", max_examples=int(os.environ.get("DETR_STEPS_EXAMPLES", "1000")), **EVERYWHERE
+)
+settings.load_profile("long" if "DETR_STEPS_EXAMPLES" in os.environ else "short")
+
+
+def times(factor: float) -> settings:
+    """A budget of so many times the profile's examples, for what is quick or slow to try."""
+    return settings(max_examples=max(1, round(factor * settings.default.max_examples)))
 
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
