@@ -6,23 +6,28 @@ from transformers.loss.loss_for_object_detection import HungarianMatcher, ImageL
 
 from detr_steps.training.huggingface import backbone_config
 
+SMALL = {
+    "num_queries": 12,
+    "d_model": 32,
+    "encoder_layers": 2,
+    "decoder_layers": 3,
+    "encoder_attention_heads": 4,
+    "decoder_attention_heads": 4,
+    "encoder_ffn_dim": 48,
+    "decoder_ffn_dim": 48,
+    "num_labels": 7,
+}
+
 
 def random_detr(layer_type: str, **changes) -> DetrForObjectDetection:
-    """A small random DETR in float64, batch-norm statistics included, in evaluation mode."""
-    config = DetrConfig(
-        use_timm_backbone=False,
-        backbone_config=backbone_config([1, 1, 1, 1], layer_type),
-        num_queries=12,
-        d_model=32,
-        encoder_layers=2,
-        decoder_layers=3,
-        encoder_attention_heads=4,
-        decoder_attention_heads=4,
-        encoder_ffn_dim=48,
-        decoder_ffn_dim=48,
-        num_labels=7,
-        **changes,
-    )
+    """A small random DETR in float64, batch-norm statistics included, in evaluation mode.
+
+    Args:
+        layer_type: of its backbone, "bottleneck" or "basic".
+        **changes: arguments of `DetrConfig`, in place of `SMALL`.
+    """
+    backbone = backbone_config([1, 1, 1, 1], layer_type)
+    config = DetrConfig(use_timm_backbone=False, backbone_config=backbone, **SMALL | changes)
     config._attn_implementation = "eager"
     detr = DetrForObjectDetection(config).double().eval().requires_grad_(True)
     with torch.no_grad():
