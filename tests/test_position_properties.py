@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from conftest import times
+from conftest import small_step, times
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -111,3 +111,14 @@ def test_padding_on_any_side_leaves_the_image_its_positions(
     mask[inside] = False
     found = embedding(torch.zeros(1, 1, *mask.shape[1:]), mask)
     assert torch.equal(found[inside], alone)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 20.0])
+def test_a_model_has_the_temperature_that_it_is_given(temperature, images):
+    mask = torch.zeros(2, 97, 130, dtype=torch.bool)
+    mask[1, 40:] = True
+    context = small_step(3, temperature=temperature).encode(images, mask)
+    embedding = PositionEmbedding2D(32, temperature)
+    expected = embedding(context["features"], context["padding_mask"])
+    assert torch.equal(context["pos_emb"], expected)
+    assert not torch.equal(expected, PositionEmbedding2D(32)(context["features"]))
