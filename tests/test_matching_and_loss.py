@@ -135,6 +135,27 @@ def test_the_loss_is_the_sum_over_the_layers():
     torch.testing.assert_close(model.compute_loss(outputs, targets), sum(layers))
 
 
+@pytest.mark.parametrize(
+    ("sizes", "count"),
+    [((0,), 1), ((1,), 1), ((2,), 2), ((0, 0), 1), ((0, 1), 1), ((1, 1), 2), ((3, 0, 2), 5)],
+)
+def test_the_boxes_terms_are_divided_by_the_objects_and_by_1_at_least(sizes, count):
+    model, targets = small_step(8), make_targets(*sizes)
+    outputs = as_outputs(*predictions(batch=len(sizes)))
+    assert model.count_boxes(targets, outputs["bbox_pred"]) == count
+    l1, giou = 0.0, 0.0
+    for i, (query, index) in enumerate(model.match(outputs, targets)):
+        predicted, wanted = outputs["bbox_pred"][i, query], targets[i]["boxes"][index]
+        corners = (torchvision.ops.box_convert(b, "cxcywh", "xyxy") for b in (predicted, wanted))
+        l1 += F.l1_loss(predicted, wanted, reduction="sum").item()
+        giou += torchvision.ops.generalized_box_iou_loss(*corners, reduction="sum").item()
+    (terms,) = model.loss_terms(outputs, targets)
+    assert terms["bbox"].item() == pytest.approx(l1 / count, rel=1e-5)
+    assert terms["giou"].item() == pytest.approx(giou / count, rel=1e-5)
+    loss = 2 * terms["class"].item() + (5 * l1 + 2 * giou) / count
+    assert model.compute_loss(outputs, targets).item() == pytest.approx(loss, rel=1e-5)
+
+
 @pytest.mark.parametrize("sizes", [(0, 3), (0, 0)])
 def test_images_without_objects_are_valid(sizes, images):
     model = small_step(8)

@@ -164,6 +164,21 @@ def test_dilation_halves_the_stride():
     assert list(model(torch.rand(1, 3, 64, 96)).shape) == [1, 8, 4, 6]
 
 
+@pytest.mark.parametrize("part", ["encoder", "decoder"])
+def test_every_weight_matrix_of_a_transformer_starts_xavier_uniform(part):
+    sizes = {"emb_dim": 64, "enc_layers": 2, "dec_layers": 2, "dim_feedforward": 160}
+    transformer = getattr(small_step(5, **sizes), part)
+    matrices = {name: p for name, p in transformer.named_parameters() if p.dim() > 1}
+    assert len(matrices) == {"encoder": 2 * 4, "decoder": 2 * 6}[part]
+    for name, matrix in matrices.items():
+        bound = (6 / sum(matrix.shape)) ** 0.5
+        sizes = matrix.detach().abs() / bound  # evenly spread over 0..1
+        assert 0.99 < sizes.max() <= 1, name
+        assert abs(sizes.mean() - 1 / 2) < 0.02, name
+        assert abs(sizes.square().mean() - 1 / 3) < 0.02, name
+        assert abs(matrix.mean()) < 0.05 * bound, name
+
+
 def test_encoder_layers_start_apart():
     layers = small_step(4, enc_layers=2).encoder
     assert not torch.equal(layers[0].linear1.weight, layers[1].linear1.weight)
