@@ -1,8 +1,8 @@
 """DETR in nine steps, from a classic ResNet + FPN, one idea per step.
 
 Read `step0_...` to `step8_...` in their order. Beside them stand `backbone`, which builds the
-ResNet of Step 0, and `inputs`, the checks of arguments. Around them are seven rooms; no step
-imports them:
+ResNet of Step 0, `arguments`, the table of what constructors accept, and `inputs`, the checks of
+tensors. Around them are seven rooms; no step imports them:
 
     official    the official DETR's weights in Step8
     inference   a trained model made ready, written for other programs, its outputs as detections

@@ -7,12 +7,13 @@ from torch import nn
 from torchvision.models import ResNet, get_model
 from torchvision.ops.misc import FrozenBatchNorm2d
 
-from .inputs import check_backbone, check_trainable_layers
+from .arguments import check_arguments, check_backbone
 
 CLASSIFIER = ("avgpool", "fc")
 
 
 def build_backbone(
+    *,
     backbone: str | ResNet = "resnet50",
     pretrained: bool = False,
     dilation: bool = False,
@@ -23,19 +24,20 @@ def build_backbone(
 
     Args:
         backbone: name of a torchvision ResNet, or a ready one, whose layers are then shared.
-        pretrained: start from torchvision's ImageNet weights (downloaded), with frozen batch norm.
-        dilation: dilate the last stage instead of striding it ("DC5", DETR section 4), so that
-            C5 keeps stride 16.
+        pretrained: True or False: start from torchvision's ImageNet weights (downloaded), with
+            frozen batch norm.
+        dilation: True or False: dilate the last stage instead of striding it ("DC5", DETR
+            section 4), so that C5 keeps stride 16.
         norm_layer: normalisation of a backbone given by name. Default: trainable batch norm from
             random weights, frozen batch norm with pretrained ones.
         trainable_layers: how many of the five parts are trained, counted from the last: layer4,
-            layer3, layer2, layer1, stem. DETR trains 3.
+            layer3, layer2, layer1, stem; a whole number in 0..5. DETR trains 3.
 
     Raises:
         TypeError, ValueError: an argument is not as above.
     """
+    check_arguments(pretrained=pretrained, dilation=dilation, trainable_layers=trainable_layers)
     check_backbone(backbone, pretrained=pretrained, dilation=dilation, norm_layer=norm_layer)
-    check_trainable_layers(trainable_layers)
     if isinstance(backbone, str):
         backbone = get_model(
             backbone,

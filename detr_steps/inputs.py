@@ -1,15 +1,15 @@
-"""What the steps accept: every check of an argument, so that a mistake is named where it is made.
+"""What the steps' methods accept: every tensor is checked, and a mistake named where it is made.
 
 Each error says which argument, which image, what was expected and what was found.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
-from torch import Tensor, nn
-from torchvision.models import ResNet
+from torch import Tensor
 
 ROUNDING = 1e-6  # how far a normalised box may stray from 0..1 by rounding
+AUTOCAST = {torch.float16, torch.bfloat16, torch.float32}  # what autocast converts
 
 
 def mismatch(error: type[Exception], name: str, expected: str, found: object) -> Exception:
@@ -24,51 +24,6 @@ def kind(value: object) -> str:
     return type(value).__name__
 
 
-def check_positive(**counts: int) -> None:
-    """Each argument is a whole number, at least 1."""
-    for name, count in counts.items():
-        if not isinstance(count, int) or count < 1:
-            raise mismatch(ValueError, name, "a whole number, at least 1", repr(count))
-
-
-def check_heads(nhead: int, emb_dim: int) -> None:
-    """Every attention head gets the same share of the channels."""
-    check_positive(nhead=nhead)
-    if emb_dim % nhead:
-        raise mismatch(ValueError, "nhead", f"a divisor of emb_dim = {emb_dim}", nhead)
-
-
-def check_backbone(
-    backbone: object,
-    pretrained: bool,
-    dilation: bool,
-    norm_layer: Callable[[int], nn.Module] | None,
-) -> None:
-    """A ResNet by name, or a ready one, which has already decided on weights, dilation and norm."""
-    if isinstance(backbone, str):
-        if not backbone.startswith(("resnet", "resnext", "wide_resnet")):
-            raise mismatch(
-                ValueError, "backbone", "the name of a torchvision ResNet", repr(backbone)
-            )
-        if dilation and backbone in ("resnet18", "resnet34"):
-            bottlenecks = "a ResNet with bottleneck blocks (resnet50 or deeper)"
-            raise mismatch(ValueError, "dilation", bottlenecks, repr(backbone))
-    elif not isinstance(backbone, ResNet):
-        raise mismatch(TypeError, "backbone", "a torchvision ResNet or its name", kind(backbone))
-    elif pretrained or dilation or norm_layer is not None:
-        raise ValueError(
-            "pretrained, dilation, norm_layer: expected none of them beside a ready backbone"
-        )
-
-
-def check_trainable_layers(trainable_layers: object) -> None:
-    """A whole number from 0 to 5."""
-    if not isinstance(trainable_layers, int) or not 0 <= trainable_layers <= 5:
-        raise mismatch(
-            ValueError, "trainable_layers", "a whole number in 0..5", repr(trainable_layers)
-        )
-
-
 def check_images(images: object) -> None:
     """`images` is a float tensor [B, 3, H, W] with at least one image and one pixel."""
     expected = "a non-empty float tensor [B, 3, H, W]"
@@ -81,14 +36,52 @@ def check_images(images: object) -> None:
         raise mismatch(TypeError, "images", floats, kind(images))
 
 
+def check_fits_weights(images: object, weight: Tensor) -> None:
+    """Floats among `images` have the dtype and device of a model's weights.
+
+    Autocast converts dtypes. What is no tensor of floats is left to `check_images`.
+    """
+    if not isinstance(images, Tensor) or not images.is_floating_point():
+        return
+    device = weight.device
+    converted = (
+        {images.dtype, weight.dtype} <= AUTOCAST
+        and torch.amp.is_autocast_available(device.type)
+        and torch.is_autocast_enabled(device.type)
+    )
+    if images.device != device or (images.dtype != weight.dtype and not converted):
+        expected = f"{str(weight.dtype).removeprefix('torch.')} on {device}, as the model's weights"
+        raise mismatch(TypeError, "images", expected, f"{kind(images)} on {images.device}")
+
+
 def check_padding_mask(padding_mask: object, images: Tensor) -> None:
-    """`padding_mask` is a bool tensor [B, H, W] of the images' size, True on padding."""
+    """`padding_mask` is a bool tensor [B, H, W] of the images' size and device, True on padding."""
     shape = [len(images), *images.shape[-2:]]
     expected = f"bool {shape}, True on padding"
     if not isinstance(padding_mask, Tensor) or padding_mask.dtype != torch.bool:
         raise mismatch(TypeError, "padding_mask", expected, kind(padding_mask))
     if list(padding_mask.shape) != shape:
         raise mismatch(ValueError, "padding_mask", expected, kind(padding_mask))
+    if padding_mask.device != images.device:
+        on_device = f"{expected}, on {images.device}"
+        raise mismatch(ValueError, "padding_mask", on_device, f"one on {padding_mask.device}")
+
+
+def check_boxes(*, axes: str = "[..., 4]", **boxes: object) -> None:
+    """Each argument holds boxes; the leading axes of two of them, `...`, fit each other."""
+    own = axes.count(",")  # how many axes are not leading ones
+    leading: dict[str, torch.Size] = {}
+    for name, value in boxes.items():
+        if not isinstance(value, Tensor) or not value.is_floating_point():
+            raise mismatch(TypeError, name, f"a float tensor {axes}", kind(value))
+        if value.dim() < own or value.shape[-1] != 4:
+            raise mismatch(ValueError, name, f"a float tensor {axes}", kind(value))
+        for other, shape in leading.items():
+            pairs = zip(reversed(shape), reversed(value.shape[:-own]), strict=False)
+            if any(m != n and 1 not in (m, n) for m, n in pairs):
+                expected = f"leading axes that fit {list(shape)}, those of {other}"
+                raise mismatch(ValueError, name, expected, kind(value))
+        leading[name] = value.shape[:-own]
 
 
 def read_layers(outputs: Mapping[str, Tensor], num_classes: int) -> list[dict[str, Tensor]]:
@@ -103,12 +96,18 @@ def read_layers(outputs: Mapping[str, Tensor], num_classes: int) -> list[dict[st
         autocast, becomes float32, because costs and losses lose too much precision in 16 bits.
 
     Raises:
-        TypeError, ValueError: a layer's predictions are not as above.
+        TypeError, ValueError: a layer's predictions are not as above, or B and N differ.
     """
     check_predictions(outputs, num_classes, "outputs")
     auxiliary = outputs.get("aux_outputs", [])
+    if not isinstance(auxiliary, Sequence) or isinstance(auxiliary, str):
+        raise mismatch(TypeError, "outputs['aux_outputs']", "a list of dicts", kind(auxiliary))
     for i, layer in enumerate(auxiliary):
-        check_predictions(layer, num_classes, f"outputs['aux_outputs'][{i}]")
+        name = f"outputs['aux_outputs'][{i}]"
+        check_predictions(layer, num_classes, name)
+        shape, found = (list(one["bbox_pred"].shape[:2]) for one in (outputs, layer))
+        if found != shape:
+            raise mismatch(ValueError, name, f"[B, N] = {shape}, as in the last layer", found)
     return [
         {
             key: layer[key].to(torch.promote_types(layer[key].dtype, torch.float32))
@@ -119,15 +118,17 @@ def read_layers(outputs: Mapping[str, Tensor], num_classes: int) -> list[dict[st
 
 
 def check_predictions(predictions: Mapping[str, Tensor], num_classes: int, name: str) -> None:
-    """`predictions` holds class_logits [B, N, C+1] and bbox_pred [B, N, 4], of the same B and N."""
+    """`predictions` holds floats: class_logits [B, N, C+1] and bbox_pred [B, N, 4]."""
     if not isinstance(predictions, Mapping):
         raise mismatch(TypeError, name, "the dict that forward returns", kind(predictions))
     for key, width in (("class_logits", num_classes + 1), ("bbox_pred", 4)):
         if key not in predictions:
             raise mismatch(ValueError, name, f"the key {key!r}", sorted(predictions))
-        found = predictions[key]
-        if not isinstance(found, Tensor) or found.dim() != 3 or found.shape[-1] != width:
-            raise mismatch(ValueError, f"{name}[{key!r}]", f"float [B, N, {width}]", kind(found))
+        found, expected = predictions[key], f"non-empty float [B, N, {width}]"
+        if not isinstance(found, Tensor) or not found.is_floating_point():
+            raise mismatch(TypeError, f"{name}[{key!r}]", expected, kind(found))
+        if found.dim() != 3 or found.shape[-1] != width or found.numel() == 0:
+            raise mismatch(ValueError, f"{name}[{key!r}]", expected, kind(found))
     class_logits, bbox_pred = predictions["class_logits"], predictions["bbox_pred"]
     if class_logits.shape[:2] != bbox_pred.shape[:2]:
         found = f"{kind(class_logits)} and {kind(bbox_pred)}"

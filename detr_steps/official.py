@@ -73,8 +73,8 @@ def load_official(model: Step8, state_dict: Mapping) -> LoadedKeys:
 
     Raises:
         TypeError: `model` is no Step8, or `state_dict` does not map names to tensors.
-        ValueError: a tensor is missing, unexpected or of the wrong shape. All such are named, and
-            nothing is loaded.
+        ValueError: a tensor is missing, unexpected, of the wrong shape, or not of floats. All such
+            are named, and nothing is loaded.
     """
     if not isinstance(model, Step8):
         raise mismatch(TypeError, "model", "a Step8", type(model).__name__)
@@ -123,8 +123,11 @@ def check_fit(model: Step8, renamed: Mapping[str, str], official: Mapping[str, T
     shapes = {name: list(value.shape) for name, value in model.state_dict().items()}
     for own, name in renamed.items():
         expected = shapes[own]
-        if name in official and list(official[name].shape) != expected:
-            problems.append(f"{name}: expected {expected}, found {list(official[name].shape)}")
+        found = official.get(name)
+        if found is not None and list(found.shape) != expected:
+            problems.append(f"{name}: expected {expected}, found {list(found.shape)}")
+        elif found is not None and not found.is_floating_point():
+            problems.append(f"{name}: expected floats, found {found.dtype}")
     if problems:
         lines = "\n  ".join(problems)
         raise ValueError(f"state_dict: {len(problems)} tensors do not fit the model:\n  {lines}")

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .arguments import check_arguments, check_channels
 from .backbone import build_backbone, stage_channels
-from .inputs import check_images
+from .inputs import check_fits_weights, check_images
 
 
 class FPN(nn.Module):
@@ -18,10 +19,15 @@ class FPN(nn.Module):
 
     Args:
         in_channels: channels of each backbone level, finest level first, as {2: 256, ..., 5: 2048}.
-        emb_dim: D, the channels of every pyramid level.
+        emb_dim: D, the channels of every pyramid level: a whole number, at least 1.
+
+    Raises:
+        TypeError, ValueError: an argument is not as above.
     """
 
     def __init__(self, in_channels: Mapping[int, int], emb_dim: int = 256):
+        check_channels(in_channels)
+        check_arguments(emb_dim=emb_dim)
         super().__init__()
         lateral = {f"p{i}": nn.Conv2d(c, emb_dim, 1) for i, c in in_channels.items()}
         output = {f"p{i}": nn.Conv2d(emb_dim, emb_dim, 3, padding=1) for i in in_channels}
@@ -40,15 +46,16 @@ class ResNetFPN(nn.Module):
     """A ResNet whose stages C2 .. C5 feed an FPN.
 
     Args:
-        pretrained: start from torchvision's ImageNet weights (downloaded), with frozen batch norm.
-        emb_dim: D, the channels of every pyramid level.
+        pretrained: True or False: start from torchvision's ImageNet weights (downloaded), with
+            frozen batch norm.
+        emb_dim: D, the channels of every pyramid level: a whole number, at least 1.
         **backbone_args: further arguments of `build_backbone`: `backbone`, `dilation`,
             `norm_layer` and `trainable_layers`.
     """
 
     levels = (2, 3, 4, 5)  # hook: the pyramid levels that are built and returned
 
-    def __init__(self, pretrained: bool = False, emb_dim: int = 256, **backbone_args):
+    def __init__(self, *, pretrained: bool = False, emb_dim: int = 256, **backbone_args):
         super().__init__()
         self.backbone = build_backbone(pretrained=pretrained, **backbone_args)
         in_channels = {level: stage_channels(self.backbone, level) for level in self.levels}
@@ -67,10 +74,12 @@ class Step0(ResNetFPN):
     """Step 0, the start of the series: checks the images and returns [P2, P3, P4, P5].
 
     Raises:
-        TypeError, ValueError: `images` is not a float tensor [B, 3, H, W].
+        TypeError, ValueError: `images` is not a float tensor [B, 3, H, W], or not of the model's
+            dtype and device.
     """
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Images [B, 3, H, W] -> [P2, P3, P4, P5], each [B, D, H/2^i, W/2^i], rounded up."""
+        check_fits_weights(images, self.backbone.conv1.weight)
         check_images(images)
         return super().forward(images)

@@ -13,13 +13,14 @@ class Step1(Step0):
     """Keeps P5 alone, and builds nothing for the other levels: P5 does not depend on them.
 
     Args:
-        emb_dim: D, the channels of the map and of everything that follows.
+        emb_dim: D, the channels of the map and of everything that follows: a whole number, at
+            least 1, and from Step 3 on a multiple of 4.
         **kwargs: arguments of the steps before.
     """
 
     levels = (5,)
 
-    def __init__(self, emb_dim: int = 256, **kwargs):
+    def __init__(self, *, emb_dim: int = 256, **kwargs):
         super().__init__(emb_dim=emb_dim, **kwargs)
         self.emb_dim = emb_dim
 

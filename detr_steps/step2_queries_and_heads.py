@@ -6,7 +6,7 @@ Source: Carion et al. 2020, section 3.2 ("Prediction feed-forward networks").
 import torch
 from torch import Tensor, nn
 
-from .inputs import check_positive
+from .arguments import check_arguments
 from .step1_single_feature_map import Step1
 
 
@@ -17,14 +17,15 @@ class Step2(Step1):
     and `predict`.
 
     Args:
-        num_classes: C, without "no object", which is index C.
-        num_queries: N, the most objects that the model can find in an image.
+        num_classes: C, without "no object", which is index C: a whole number, at least 1.
+        num_queries: N, the most objects that the model can find in an image: a whole number, at
+            least 1.
         **kwargs: arguments of the steps before.
     """
 
-    def __init__(self, num_classes: int = 80, num_queries: int = 100, **kwargs):
+    def __init__(self, *, num_classes: int = 80, num_queries: int = 100, **kwargs):
+        check_arguments(num_classes=num_classes, num_queries=num_queries)
         super().__init__(**kwargs)
-        check_positive(num_classes=num_classes, num_queries=num_queries)
         self.num_classes = num_classes
         self.queries = nn.Parameter(torch.randn(num_queries, self.emb_dim))
         self.class_head = nn.Linear(self.emb_dim, num_classes + 1)

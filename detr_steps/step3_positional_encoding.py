@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .arguments import check_arguments
 from .inputs import check_padding_mask, mismatch
 from .step2_queries_and_heads import Step2
 
@@ -17,18 +18,20 @@ class PositionEmbedding2D(nn.Module):
     """Sine and cosine of y (first half of the channels) and x (second half), both in 0..2 pi.
 
     Args:
-        emb_dim: D, a multiple of 4.
-        temperature: the wavelengths grow from 2 pi to nearly 2 pi * temperature.
+        emb_dim: D, a whole number, at least 1, and a multiple of 4.
+        temperature: the wavelengths go from 2 pi to nearly 2 pi * temperature: a finite number
+            above 0.
 
     Raises:
-        ValueError: `emb_dim` is no multiple of 4.
+        ValueError: an argument is not as above.
     """
 
     def __init__(self, emb_dim: int = 256, temperature: float = 10000.0):
-        super().__init__()
+        check_arguments(emb_dim=emb_dim, temperature=temperature)
         if emb_dim % 4:
             expected = "a multiple of 4 (sine and cosine of y and x)"
             raise mismatch(ValueError, "emb_dim", expected, emb_dim)
+        super().__init__()
         self.emb_dim, self.temperature = emb_dim, temperature
 
     def forward(self, features: Tensor, padding_mask: Tensor | None = None) -> Tensor:
@@ -54,11 +57,11 @@ class Step3(Step2):
     `query_pos` is what the paper calls object queries; there, the content queries are zeros.
 
     Args:
-        temperature: of the sine embedding.
+        temperature: of the sine embedding: a finite number above 0.
         **kwargs: arguments of the steps before.
     """
 
-    def __init__(self, temperature: float = 10000.0, **kwargs):
+    def __init__(self, *, temperature: float = 10000.0, **kwargs):
         super().__init__(**kwargs)
         self.position_embedding = PositionEmbedding2D(self.emb_dim, temperature)
         self.query_pos = nn.Parameter(torch.randn_like(self.queries))

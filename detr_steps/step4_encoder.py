@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .inputs import check_heads, check_positive
+from .arguments import check_arguments, check_heads
 from .step3_positional_encoding import Step3
 
 
@@ -61,27 +61,30 @@ class Step4(Step3):
     """The tokens of the map attend to one another.
 
     Args:
-        nhead: heads of every attention; divides D.
-        enc_layers: encoder layers; 0 leaves the tokens as they are.
-        dim_feedforward: hidden width of every layer's feed-forward network.
-        dropout: probability, in every transformer layer.
+        nhead: heads of every attention: a whole number, at least 1, that divides D.
+        enc_layers: encoder layers: a whole number, at least 0; 0 leaves the tokens as they are.
+        dim_feedforward: hidden width of every layer's feed-forward network: a whole number, at
+            least 1.
+        dropout: probability, in every transformer layer: a number from 0 to below 1.
         **kwargs: arguments of the steps before.
 
     Raises:
-        ValueError: `nhead` does not divide `emb_dim`.
+        ValueError: an argument is not as above.
     """
 
     def __init__(
         self,
+        *,
         nhead: int = 8,
         enc_layers: int = 6,
         dim_feedforward: int = 2048,
         dropout: float = 0.1,
         **kwargs,
     ):
+        check_arguments(nhead=nhead, enc_layers=enc_layers)
+        check_arguments(dim_feedforward=dim_feedforward, dropout=dropout)
         super().__init__(**kwargs)
         check_heads(nhead, self.emb_dim)
-        check_positive(dim_feedforward=dim_feedforward)
         self.layer_args = (self.emb_dim, nhead, dim_feedforward, dropout)  # Step 5 needs them again
         self.encoder = nn.ModuleList(
             TransformerEncoderLayer(*self.layer_args) for _ in range(enc_layers)

@@ -6,7 +6,7 @@ Source: Carion et al. 2020, section 3.2 ("Transformer decoder") and appendix A.3
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .inputs import check_positive
+from .arguments import check_arguments
 from .step4_encoder import Step4, init_transformer, token_padding
 
 
@@ -91,15 +91,15 @@ class Step5(Step4):
     """The queries go through the decoder: now the predictions depend on the image.
 
     Args:
-        dec_layers: L, the decoder layers, at least 1.
+        dec_layers: L, the decoder layers: a whole number, at least 1.
         **kwargs: arguments of the steps before.
     """
 
     decoder_class = TransformerDecoder  # hook: so that a later step need not build a second one
 
-    def __init__(self, dec_layers: int = 6, **kwargs):
+    def __init__(self, *, dec_layers: int = 6, **kwargs):
+        check_arguments(dec_layers=dec_layers)
         super().__init__(**kwargs)
-        check_positive(dec_layers=dec_layers)
         self.decoder = self.decoder_class(dec_layers, *self.layer_args)
 
     def decode(self, context: dict[str, Tensor]) -> Tensor:

@@ -11,7 +11,8 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from .inputs import check_costs, check_targets, read_layers
+from .arguments import check_arguments
+from .inputs import check_boxes, check_costs, check_targets, read_layers
 from .step6_auxiliary_outputs import Step6
 
 Pairs = tuple[Tensor, Tensor]  # query index [M] and target index [M] of an image
@@ -19,6 +20,7 @@ Pairs = tuple[Tensor, Tensor]  # query index [M] and target index [M] of an imag
 
 def box_cxcywh_to_xyxy(boxes: Tensor) -> Tensor:
     """Boxes [..., 4] (cx, cy, w, h) -> their corners (x1, y1, x2, y2), in the same unit."""
+    check_boxes(boxes=boxes)
     centre, half = boxes[..., :2], boxes[..., 2:] / 2
     return torch.cat((centre - half, centre + half), -1)
 
@@ -47,6 +49,7 @@ def intersection_and_union(boxes1: Tensor, boxes2: Tensor) -> tuple[Tensor, Tens
 
 def box_iou(boxes1: Tensor, boxes2: Tensor) -> Tensor:
     """IoU of all pairs: corners [..., N, 4] and [..., M, 4] -> [..., N, M] in 0..1."""
+    check_boxes(axes="[..., N, 4]", boxes1=boxes1, boxes2=boxes2)
     intersection, union = intersection_and_union(boxes1, boxes2)
     return ratio(intersection, union)
 
@@ -56,6 +59,7 @@ def generalized_box_iou(boxes1: Tensor, boxes2: Tensor) -> Tensor:
 
     GIoU = IoU - (hull - union) / hull, where the hull is the smallest box around both.
     """
+    check_boxes(axes="[..., N, 4]", boxes1=boxes1, boxes2=boxes2)
     intersection, union = intersection_and_union(boxes1, boxes2)
     boxes1, boxes2 = boxes1[..., :, None, :], boxes2[..., None, :, :]  # all pairs: [..., N, M, 4]
     top_left = torch.minimum(boxes1[..., :2], boxes2[..., :2])  # [..., N, M, 2]
@@ -68,15 +72,17 @@ class Step7(Step6):
     """Matches queries and objects one to one; a query that is left over stands for "no object".
 
     Args:
-        cost_class: weight of the class cost, -p(class of the object).
-        cost_bbox: weight of the L1 distance of the boxes (cx, cy, w, h).
-        cost_giou: weight of the GIoU cost, -GIoU.
+        cost_class: weight of the class cost, -p(class of the object): a finite number, at least 0.
+        cost_bbox: weight of the L1 distance of the boxes (cx, cy, w, h): a finite number, at
+            least 0.
+        cost_giou: weight of the GIoU cost, -GIoU: a finite number, at least 0.
         **kwargs: arguments of the steps before.
     """
 
     def __init__(
-        self, cost_class: float = 2.0, cost_bbox: float = 5.0, cost_giou: float = 2.0, **kwargs
+        self, *, cost_class: float = 2.0, cost_bbox: float = 5.0, cost_giou: float = 2.0, **kwargs
     ):
+        check_arguments(cost_class=cost_class, cost_bbox=cost_bbox, cost_giou=cost_giou)
         super().__init__(**kwargs)
         self.cost_class, self.cost_bbox, self.cost_giou = cost_class, cost_bbox, cost_giou
 

@@ -10,12 +10,14 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 
-from .inputs import read_layers
+from .arguments import check_arguments
+from .inputs import check_boxes, read_layers
 from .step7_hungarian_matching import Pairs, Step7, box_cxcywh_to_xyxy, generalized_box_iou
 
 
 def giou_loss(boxes1: Tensor, boxes2: Tensor) -> Tensor:
     """1 - GIoU, pair by pair: corners [..., 4] and [..., 4] -> [...] in 0..2."""
+    check_boxes(boxes1=boxes1, boxes2=boxes2)
     return 1 - generalized_box_iou(boxes1[..., None, :], boxes2[..., None, :])[..., 0, 0]
 
 
@@ -32,21 +34,26 @@ class Step8(Step7):
     """DETR: adds the loss over all decoder layers.
 
     Args:
-        w_class: weight of the cross-entropy, over all queries.
-        w_bbox: weight of the L1 distance of the boxes (cx, cy, w, h), over matched queries.
-        w_giou: weight of 1 - GIoU, over matched queries.
-        no_object_weight: weight of the class "no object" inside the cross-entropy.
+        w_class: weight of the cross-entropy, over all queries: a finite number, at least 0.
+        w_bbox: weight of the L1 distance of the boxes (cx, cy, w, h), over matched queries: a
+            finite number, at least 0.
+        w_giou: weight of 1 - GIoU, over matched queries: a finite number, at least 0.
+        no_object_weight: weight of the class "no object" inside the cross-entropy: a finite number
+            above 0.
         **kwargs: arguments of the steps before.
     """
 
     def __init__(
         self,
+        *,
         w_class: float = 2.0,
         w_bbox: float = 5.0,
         w_giou: float = 2.0,
         no_object_weight: float = 0.1,
         **kwargs,
     ):
+        check_arguments(w_class=w_class, w_bbox=w_bbox, w_giou=w_giou)
+        check_arguments(no_object_weight=no_object_weight)
         super().__init__(**kwargs)
         self.w_class, self.w_bbox, self.w_giou = w_class, w_bbox, w_giou
         class_weight = torch.ones(self.num_classes + 1)

@@ -62,7 +62,7 @@ def small_resnet() -> SmallResNet:
 
 def small_step(number: int, **changes) -> torch.nn.Module:
     """Step `number` in a size that a test can afford, seeded."""
-    arguments = {"backbone": small_resnet()}
+    arguments = {} if "backbone" in changes else {"backbone": small_resnet()}
     for step, added in SMALL.items():
         if step <= number:
             arguments |= added

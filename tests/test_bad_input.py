@@ -1,11 +1,21 @@
 """Every mistake in the input is named: argument, image, what was found, what was expected."""
 
+import numpy as np
 import pytest
 import torch
-from conftest import make_targets, small_resnet, small_step
+from conftest import DeviceReads, make_targets, small_resnet, small_step
 from torch import nn
 
-from detr_steps import PositionEmbedding2D, Step0, Step1
+from detr_steps import (
+    PositionEmbedding2D,
+    Step0,
+    Step1,
+    box_cxcywh_to_xyxy,
+    box_iou,
+    generalized_box_iou,
+    giou_loss,
+)
+from detr_steps.inference import for_inference
 
 BOX = torch.full((1, 4), 0.5)
 
@@ -47,6 +57,81 @@ def test_images(step, model, images, error, parts):
     with pytest.raises(error, match=r"^images: expected") as raised:
         model(images)
     assert all(part in str(raised.value) for part in parts)
+
+
+@pytest.mark.parametrize("step", [0, 3, 8])
+@pytest.mark.parametrize(
+    ("wanted", "given", "found"),
+    [
+        ("cpu", {"dtype": torch.float64}, "float64 [1, 3, 64, 64] on cpu"),
+        ("cpu", {"dtype": torch.float16}, "float16 [1, 3, 64, 64] on cpu"),
+        ("cpu", {"device": "meta"}, "float32 [1, 3, 64, 64] on meta"),
+        ("meta", {}, "float32 [1, 3, 64, 64] on cpu"),
+    ],
+)
+def test_images_of_another_dtype_or_device_than_the_weights(step, wanted, given, found):
+    model = small_step(step).to(wanted)
+    with pytest.raises(TypeError) as raised:
+        model(torch.zeros(1, 3, 64, 64, **given))
+    expected = f"images: expected float32 on {wanted}, as the model's weights, found {found}"
+    assert str(raised.value) == expected
+
+
+def test_images_fit_weights_of_any_dtype_and_autocast_converts_them():
+    double, images = small_step(8).double(), torch.rand(1, 3, 64, 64)
+    assert double(images.double())["bbox_pred"].dtype == torch.float64
+    with pytest.raises(TypeError, match=r"^images: expected float64 on cpu.* found float32"):
+        double(images)
+    model = small_step(8)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        for dtype in (torch.float32, torch.float16, torch.bfloat16):
+            assert model(images.to(dtype))["bbox_pred"].isfinite().all()
+        with pytest.raises(TypeError, match=r"^images: expected float32 on cpu.* found float64"):
+            model(images.double())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_model_made_ready_names_its_images(dtype, model, monkeypatch):
+    monkeypatch.setattr("detr_steps.inference.ready.has_bfloat16", lambda device: True)
+    ready = for_inference(model, dtype=dtype)
+    for wrong in (torch.zeros(1, 3, 64, 64, dtype=torch.uint8), torch.zeros(3, 64, 64), None):
+        with pytest.raises((TypeError, ValueError), match=r"^images: expected"):
+            ready(wrong)
+    assert ready(torch.rand(1, 3, 64, 64))["bbox_pred"].isfinite().all()
+
+
+def test_a_mask_on_another_device_than_the_images(model):
+    with pytest.raises(
+        ValueError, match=r"^padding_mask: .* True on padding, on cpu, found .* meta"
+    ):
+        model(torch.rand(1, 3, 64, 64), torch.zeros(1, 64, 64, dtype=torch.bool, device="meta"))
+
+
+@pytest.mark.parametrize("function", [box_iou, generalized_box_iou, giou_loss])
+def test_boxes_name_their_axes(function):
+    axes = "[..., 4]" if function is giou_loss else "[..., N, 4]"
+    with pytest.raises(ValueError) as raised:
+        function(torch.rand(5, 3), torch.rand(5, 4))
+    assert str(raised.value) == f"boxes1: expected a float tensor {axes}, found float32 [5, 3]"
+    with pytest.raises(TypeError) as raised:
+        function(torch.rand(5, 4), torch.ones(5, 4, dtype=torch.int64))
+    assert str(raised.value) == f"boxes2: expected a float tensor {axes}, found int64 [5, 4]"
+    with pytest.raises(ValueError, match=r"^boxes2: expected leading axes that fit \[2.*of boxes1"):
+        function(torch.rand(2, 5, 4), torch.rand(3, 5, 4))
+
+
+def test_the_checks_of_boxes_read_no_value_and_break_no_graph():
+    def all_of_them(boxes1, boxes2):
+        corners = box_cxcywh_to_xyxy(boxes1), box_cxcywh_to_xyxy(boxes2)
+        return box_iou(*corners) + giou_loss(*corners)[..., None]  # which takes the GIoU
+
+    boxes = torch.rand(2, 6, 4), torch.rand(1, 6, 4)
+    with DeviceReads() as reads:
+        expected = all_of_them(*boxes)
+    assert reads.calls == []
+    torch._dynamo.reset()
+    compiled = torch.compile(all_of_them, backend="eager", fullgraph=True, dynamic=True)
+    torch.testing.assert_close(compiled(*boxes), expected)
 
 
 @pytest.mark.parametrize(
@@ -122,6 +207,17 @@ def test_predictions_that_are_not_finite(model, outputs, key, value):
     ("given", "error", "message"),
     [
         (torch.zeros(2, 12, 6), TypeError, "outputs: expected the dict"),
+        (None, TypeError, "^outputs: expected the dict that forward returns, found NoneType"),
+        (
+            {"class_logits": np.zeros((2, 12, 6)), "bbox_pred": torch.zeros(2, 12, 4)},
+            TypeError,
+            r"^outputs\['class_logits'\]: expected non-empty float \[B, N, 6\], found ndarray",
+        ),
+        (
+            {"class_logits": torch.zeros(2, 12, 6).long(), "bbox_pred": torch.zeros(2, 12, 4)},
+            TypeError,
+            r"^outputs\['class_logits'\]: .* found int64 \[2, 12, 6\]",
+        ),
         ({"class_logits": torch.zeros(2, 12, 6)}, ValueError, "'bbox_pred'"),
         (
             {"class_logits": torch.zeros(2, 12, 5), "bbox_pred": torch.zeros(2, 12, 4)},
@@ -145,6 +241,19 @@ def test_auxiliary_outputs_are_named(model, outputs):
     broken = outputs | {"aux_outputs": [outputs["aux_outputs"][0], {}]}
     with pytest.raises(ValueError, match=r"outputs\['aux_outputs'\]\[1\]"):
         model.compute_loss(broken, make_targets(1, 1))
+
+
+def test_auxiliary_outputs_have_the_images_and_queries_of_the_last_layer(model, outputs):
+    first, second = outputs["aux_outputs"]
+    for fewer in ({k: v[:, :7] for k, v in second.items()}, {k: v[:1] for k, v in second.items()}):
+        found = list(fewer["bbox_pred"].shape[:2])
+        for call in (model.match, model.compute_loss, model.loss_terms):
+            with pytest.raises(ValueError) as raised:
+                call(outputs | {"aux_outputs": [first, fewer]}, make_targets(1, 1))
+            expected = "expected [B, N] = [2, 12], as in the last layer, found"
+            assert str(raised.value) == f"outputs['aux_outputs'][1]: {expected} {found}"
+    with pytest.raises(TypeError, match=r"^outputs\['aux_outputs'\]: expected a list .* NoneType"):
+        model.match(outputs | {"aux_outputs": None}, make_targets(1, 1))
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def imported_by(statement):
 
 
 def test_the_package_loads_the_steps_and_what_they_need_and_nothing_else():
-    beside = ["backbone", "inputs", "official"]
+    beside = ["arguments", "backbone", "inputs", "official"]
     modules = sorted([*beside, *(path.stem for path in STEP_FILES)])
     assert imported_by("import detr_steps") == [
         "detr_steps",
@@ -53,6 +53,7 @@ def test_the_rooms_are_those_of_the_map():
     assert modules == {
         "__init__",
         "__main__",
+        "arguments",
         "backbone",
         "commands",
         "inputs",

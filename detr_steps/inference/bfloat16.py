@@ -6,6 +6,7 @@ Three of its parts are changed on the way, each because it was measured to go wr
 import torch
 from torch import Tensor, nn
 
+from ..inputs import check_images
 from ..step8_set_loss import Step8
 
 INSTRUCTIONS = ("amx_bf16", "avx512_bf16", "bf16", "sve_bf16")  # x86, and ARM
@@ -36,6 +37,7 @@ class InBfloat16(nn.Module):
 
     def forward(self, images: Tensor, padding_mask: Tensor | None = None) -> dict[str, Tensor]:
         """As Step8's."""
+        check_images(images)
         outputs = self.model(images.bfloat16(), padding_mask)
         return {k: v.float() if isinstance(v, Tensor) else v for k, v in outputs.items()}
 
@@ -57,6 +59,11 @@ class WideConvolution(nn.Module):
     def __init__(self, convolution: nn.Conv2d):
         super().__init__()
         self.convolution = convolution
+
+    @property
+    def weight(self) -> Tensor:
+        """The convolution's own."""
+        return self.convolution.weight
 
     def forward(self, maps: Tensor) -> Tensor:
         """Maps [B, C, H, W] -> maps."""

@@ -2,13 +2,16 @@
 
 import json
 import logging
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from reprlib import repr as shortened
 
 import torch
 
-from ..inputs import mismatch
+from ..arguments import check_arguments
+from ..inputs import kind, mismatch
 from ..step8_set_loss import Step8
 from .ready import for_inference
 from .runtimes import INPUTS, OUTPUTS, OtherRuntime, as_graph, needed
@@ -30,27 +33,41 @@ def export(
         model: a Step8, which is left as it is.
         file: a file there is replaced, once the new one is complete.
         classes: the name of each label, else its number.
-        short_side: pixels that the shorter side of an image is to be resized to. Both are kept in
-            the file, as `detect` of the command line needs them.
+        short_side: pixels that the shorter side of an image is to be resized to: a whole number, at
+            least 1. Both are kept in the file, as `detect` of the command line needs them.
 
     Raises:
-        TypeError: `model` is no Step8.
-        ValueError: there are not as many names as classes, or a package is missing.
+        TypeError: `model` is no Step8, `file` no path, or `classes` no list of names.
+        ValueError: there are not as many names as classes, `short_side` is not as above, or a
+            package is missing.
         OSError: the file cannot be written.
     """
     if not isinstance(model, Step8):
         raise mismatch(TypeError, "model", "a Step8", type(model).__name__)
-    classes = [str(i) for i in range(model.num_classes)] if classes is None else list(classes)
-    if len(classes) != model.num_classes:
-        raise mismatch(ValueError, "classes", f"{model.num_classes} names", len(classes))
+    if not isinstance(file, str | os.PathLike):
+        raise mismatch(TypeError, "file", "a path", kind(file))
+    check_arguments(short_side=short_side)
+    classes = [str(i) for i in range(model.num_classes)] if classes is None else classes
+    check_names(classes, model.num_classes)
     for package in ("onnx", "onnxscript"):
         needed(package, "onnx")
     with replaced(Path(file)) as new:
         program = as_onnx(for_inference(model, dtype=torch.float32).cpu())
         program.model.metadata_props.update(
-            classes=json.dumps(classes), short_side=str(short_side), made_by="detr_steps"
+            classes=json.dumps(list(classes)), short_side=str(short_side), made_by="detr_steps"
         )
         program.save(new, external_data=False)
+
+
+def check_names(classes: object, num_classes: int) -> None:
+    """`classes` holds a name for each class."""
+    expected = f"{num_classes} names"
+    names = isinstance(classes, Sequence) and not isinstance(classes, str)
+    if not names or not all(isinstance(name, str) for name in classes):
+        found = shortened(classes) if names else kind(classes)
+        raise mismatch(TypeError, "classes", expected, found)
+    if len(classes) != num_classes:
+        raise mismatch(ValueError, "classes", expected, len(classes))
 
 
 def as_onnx(model: Step8) -> torch.onnx.ONNXProgram:
