@@ -1,12 +1,14 @@
 """Scenes that never change, and batches that the step decides."""
 
 import hashlib
+import tracemalloc
 
 import numpy as np
 import pytest
 import torch
 
 from detr_steps import box_cxcywh_to_xyxy, box_iou
+from detr_steps.training import scenes as scenes_module
 from detr_steps.training.batches import StepSampler, collate, flip_some
 from detr_steps.training.evaluation import count_duplicates, scores
 from detr_steps.training.scenes import CLASSES, LONGEST, MAX_IOU, SHORTEST, Scenes, outline
@@ -31,6 +33,27 @@ def test_a_scene_depends_on_seed_split_and_index_alone():
     assert torch.equal(other[3][0], image)
     for different in (Scenes(5, "test"), Scenes(5, "choose"), Scenes(5, seed=1)):
         assert not torch.equal(one[3][0], different[3][0])
+
+
+def test_what_is_kept_of_scenes_is_small_bounded_and_gives_the_same_again(monkeypatch):
+    scenes, first = Scenes(40), []
+    tracemalloc.start()
+    try:
+        for index in range(20):
+            first.append(scenes[index][0].sum())
+        kept = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert 20 * 2048 < kept < 20 * 6 * 1024 and scenes_module.KEPT * 4096 <= 2**27
+    assert len(scenes.plans) == 20
+    monkeypatch.setattr(scenes_module, "KEPT", 22)
+    again, fresh = [[each[i][0] for i in range(40)] for each in (scenes, Scenes(40))]
+    assert list(scenes.plans) == list(range(22))
+    assert all(map(torch.equal, again, fresh))
+    assert [image.sum() for image in again[:20]] == first
+    drawn = [scenes.plans[index].drawn for index in range(22)]
+    monkeypatch.setattr(Scenes, "plan", lambda *_: pytest.fail("a kept scene is planned again"))
+    assert torch.equal(scenes[21][0], fresh[21]) and len(drawn[0]) == 128 * 128 // 8
 
 
 def test_targets_are_valid():

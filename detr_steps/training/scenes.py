@@ -6,6 +6,7 @@ that it is the same on every machine.
 """
 
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -27,6 +28,7 @@ SHORTEST, LONGEST = 0.15, 0.7  # side of an object, as a part of the image's
 MAX_IOU = 0.5  # of two objects
 ATTEMPTS = 30  # to find room for the objects of a scene
 MIN_CONTRAST = 240  # of the pen to the ground where it is lightest: summed over red, green, blue
+KEPT = 2**15  # scenes whose plan a data set keeps: 4 KiB each, 128 MiB together
 
 # corners of the shapes in the square from -1 to 1; the ring has none
 CORNERS = {
@@ -104,6 +106,24 @@ def iou(box: np.ndarray, other: np.ndarray) -> float:
     return both / (box[2:].prod() + other[2:].prod() - both)
 
 
+class Plan(NamedTuple):
+    """A scene but for its texture and noise, which are drawn fast and take much memory.
+
+    Args:
+        labels, boxes: as `Scenes.draw` returns them.
+        ground, pen: their colours [3].
+        drawn: the pixels that the pen covers, packed as bits.
+        state: of the random numbers from there on.
+    """
+
+    labels: np.ndarray
+    boxes: np.ndarray
+    ground: np.ndarray
+    pen: np.ndarray
+    drawn: np.ndarray
+    state: dict[str, Any]
+
+
 class Scenes(Dataset):
     """Deterministic scenes with 1 to 6 objects.
 
@@ -115,9 +135,10 @@ class Scenes(Dataset):
         max_objects: the most objects of a scene.
 
     Item i is (image [3, size, size], target): normalised as DETR does, labels int64 [M] and boxes
-    [M, 4] as (cx, cy, w, h) in 0..1; `size` is the image's height and width. Pictures are kept in
-    memory once they are drawn, 48 KiB each. Objects count as large from the area of a square of
-    `large` pixels on, which is the receptive field of the small model's tokens.
+    [M, 4] as (cx, cy, w, h) in 0..1; `size` is the image's height and width. What takes long to
+    draw is kept in memory, of the first `KEPT` scenes that are asked for. Objects count as large
+    from the area of a square of `large` pixels on, which is the receptive field of the small
+    model's tokens.
     """
 
     classes = CLASSES
@@ -135,7 +156,7 @@ class Scenes(Dataset):
             raise ValueError(f"split: expected one of {', '.join(SPLITS)}, found {split!r}")
         self.count, self.split, self.seed, self.size = count, split, seed, size
         self.max_objects, self.short_side = max_objects, size
-        self.drawn: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+        self.plans: dict[int, Plan] = {}
 
     @property
     def identity(self) -> str:
@@ -161,10 +182,13 @@ class Scenes(Dataset):
 
         Boxes are (left, top, w, h), as COCO has them.
         """
+        return self.paint(self.plan(index))
+
+    def plan(self, index: int) -> Plan:
+        """What is decided first of scene `index`, and takes long to draw."""
         if not 0 <= index < self.count:
             raise IndexError(f"index: expected 0..{self.count - 1}, found {index}")
         rng = np.random.default_rng([self.seed, SPLITS[self.split], index])
-        y, x = np.mgrid[: self.size, : self.size]
         ground = pen = 40 + 176 * rng.random(3)
         while np.abs(pen - ground).sum() < MIN_CONTRAST:
             pen = 255 * rng.random(3)
@@ -175,10 +199,20 @@ class Scenes(Dataset):
             if len(boxes) < wanted and all(iou(box, other) <= MAX_IOU for other in boxes):
                 labels.append(int(rng.integers(len(CLASSES))))
                 boxes.append(box)
-        drawn = self.outlines(labels, boxes).any(0)
-        picture = np.where(drawn[..., None], pen, texture(rng, x, y)[..., None] * ground)
-        picture = picture + 16 * (rng.random(picture.shape) - 0.5)
-        return picture.clip(0, 255).astype(np.uint8), np.array(labels), np.array(boxes)
+        drawn = np.packbits(self.outlines(labels, boxes).any(0))
+        state = rng.bit_generator.state
+        return Plan(np.array(labels), np.array(boxes), ground, pen, drawn, state)
+
+    def paint(self, plan: Plan) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """A planned scene as `draw` returns it."""
+        rng = np.random.default_rng()
+        rng.bit_generator.state = plan.state
+        y, x = np.ogrid[: self.size, : self.size]
+        drawn = np.unpackbits(plan.drawn, count=self.size**2).reshape(self.size, self.size)
+        picture = texture(rng, x, y)[..., None] * plan.ground
+        picture[drawn.astype(bool)] = plan.pen
+        picture += 16 * (rng.random(picture.shape) - 0.5)
+        return picture.clip(0, 255, out=picture).astype(np.uint8), plan.labels, plan.boxes
 
     def outlines(self, labels: Sequence[int], boxes: Sequence[np.ndarray]) -> np.ndarray:
         """Which pixels the outline of each object covers [M, size, size]; boxes as in `draw`."""
@@ -191,9 +225,10 @@ class Scenes(Dataset):
         return masks
 
     def __getitem__(self, index: int) -> tuple[Tensor, dict[str, Tensor]]:
-        if index not in self.drawn:
-            self.drawn[index] = self.draw(index)
-        picture, labels, boxes = self.drawn[index]
+        plan = self.plans.get(index) or self.plan(index)
+        if len(self.plans) < KEPT:
+            self.plans[index] = plan
+        picture, labels, boxes = self.paint(plan)
         image = torch.from_numpy(picture).permute(2, 0, 1).float() / 255
         image = normalize(image, IMAGENET_MEAN, IMAGENET_STD)
         corner, sides = boxes[:, :2], boxes[:, 2:]
