@@ -11,6 +11,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import torch
 
+from detr_steps.files import write_text
 from detr_steps.inference.bfloat16 import has_bfloat16
 from detr_steps.notebook.drawing import BLUE, VERMILLION
 
@@ -159,7 +160,7 @@ def fill(page: Path, parts: dict[str, str]) -> None:
         if not end:
             raise ValueError(f"{page}: expected <!-- {name} --> and <!-- end of {name} -->")
         text = f"{before}{start}\n{part}\n\n{end}{after}"
-    page.write_text(text, encoding="utf-8")
+    write_text(page, text)
 
 
 def growth_table(growths: Sequence[dict]) -> str:
@@ -187,7 +188,7 @@ def store(folder: Path, group: str, rows: Sequence[dict]) -> None:
     results["machines"][group] = machine()
     results["groups"][group] = list(rows)
     text = json.dumps(results, indent=1) + "\n"
-    (folder / "results.json").write_text(text, encoding="utf-8")
+    write_text(folder / "results.json", text)
 
 
 def table_rows(results: dict) -> list[dict]:

@@ -7,6 +7,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.markdown import Markdown
 
+from detr_steps.files import check_folder
+
 from . import report, rows, runtimes
 from .levers import levers
 
@@ -36,10 +38,12 @@ def run_benchmarks(out: Path = HERE, pairs: int = 5, only: Sequence[str] | None 
 
     Raises:
         ValueError: there is no such group.
+        OSError: the folder cannot be written.
     """
     for name in only or GROUPS:
         if name not in GROUPS:
             raise ValueError(f"only: expected one of {', '.join(GROUPS)}, found {name}")
+    check_folder(out)
     console = Console()
     for name in only or GROUPS:
         found = []

@@ -1,5 +1,12 @@
 """`python -m detr_steps`: the command line."""
 
-from .commands import app
+import sys
 
-app(prog_name="python -m detr_steps")
+from .extras import advice
+
+try:
+    from .commands import app
+
+    app(prog_name="python -m detr_steps")
+except ModuleNotFoundError as error:
+    sys.exit(advice(error, sys.argv[1:]))

@@ -25,6 +25,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from .course.protection import Wish, choose_protection
+from .files import check_file, check_folder, whole_file
 from .inference import export as write_onnx
 from .step8_set_loss import Step8
 from .training.coco import CocoScenes, compare_classes
@@ -32,6 +33,7 @@ from .training.detectors import Detector, describe_classes, first_model, load_de
 from .training.evaluation import METRICS, percent
 from .training.findings import Symptom, find_out, symptoms
 from .training.huggingface import write_folder
+from .training.lock import one_run
 from .training.next_commands import next_commands
 from .training.pictures import read_picture
 from .training.run import PAGE, report_run, run_training, survey_data, training_data
@@ -200,7 +202,7 @@ def plain_errors() -> Iterator[None]:
         raise typer.Exit(1) from error
     except KeyboardInterrupt as stopped:
         typer.echo(str(stopped) or "stopped")
-        raise typer.Exit(128 + signal.SIGINT) from stopped
+        raise typer.Exit(128 + getattr(stopped, "number", signal.SIGINT)) from stopped
 
 
 @contextmanager
@@ -296,15 +298,14 @@ def train(
     """Train a DETR; stop it any time, the same command goes on."""
     options, begin = locals(), time.perf_counter()
     accelerator = chosen_accelerator(cpu, precision, out)
-    source = load_detector(start) if start else None
-    kind, side = chosen_kind(options, source), side or getattr(source, "short_side", None)
-    settings, (data, choose) = chosen_settings(options, kind), chosen_data(options, kind, side)
-    queries = chosen_queries(queries, side, data, choose, accelerator)
-    network = chosen_model(source, kind, data, queries, seed)
-    trainer = run_training(network, data, choose, settings, out, accelerator, start, workers)
-    print_history(trainer, out, begin)
-    print_symptoms(report_run(trainer, out), out / PAGE)
-    print_next(trainer, out)
+    with one_run(out, accelerator):
+        source = load_detector(start) if start else None
+        kind, side = chosen_kind(options, source), side or getattr(source, "short_side", None)
+        settings, (data, choose) = chosen_settings(options, kind), chosen_data(options, kind, side)
+        queries = chosen_queries(queries, side, data, choose, accelerator)
+        network = chosen_model(source, kind, data, queries, seed)
+        trainer = run_training(network, data, choose, settings, out, accelerator, start, workers)
+        print_run(trainer, out, begin)
 
 
 def chosen_accelerator(cpu: bool, precision: Precision, out: Path) -> Accelerator:
@@ -371,11 +372,19 @@ def data(
     out: Annotated[Path, typer.Option(help="PNG file to write")] = Path("runs/data.png"),
 ) -> None:
     """Look at a data set of your own: what is in it, what would be left out, what is wrong."""
+    check_file(out)
     scenes = CocoScenes(images, annotations, side or SIDES["medium"])
     side, queries = survey_data(scenes, scenes, side, None)
     scenes.set_side(side)
     draw_data(scenes, out)
     typer.echo(f"chosen: {queries} queries, images of {side} pixels; drawn in {out}")
+
+
+def print_run(trainer: Trainer, out: Path, begin: float) -> None:
+    """Prints what came of a run that began at a reading of the clock, and writes a page of it."""
+    print_history(trainer, out, begin)
+    print_symptoms(report_run(trainer, out), out / PAGE)
+    print_next(trainer, out)
 
 
 def print_history(trainer: Trainer, out: Path, begin: float) -> None:
@@ -413,6 +422,7 @@ def evaluate_command(
         raise ValueError("images, annotations: expected both or none, found one of them")
     if file is not None and context.get_parameter_source("weights").name == "COMMANDLINE":
         raise ValueError(f"weights: expected FILE or --weights, found both, {file} and {weights}")
+    check_file(page)
     weights = file or weights
     accelerator = Accelerator(cpu=cpu)
     detector = load_detector(weights)
@@ -446,6 +456,7 @@ def detect(
     out: Annotated[Path, typer.Option(help="folder for the drawn pictures")] = Path("detections"),
 ) -> None:
     """Find objects in pictures: prints them, and draws them into copies."""
+    check_folder(out)
     detector = load_detector(weights).ready()
     typer.echo(describe_classes(detector.classes))
     copies = copy_paths(pictures, out)
@@ -454,7 +465,8 @@ def detect(
         picture = read_picture(path)
         found = detector.find(picture, threshold)
         draw_found(picture, found, detector.classes)
-        picture.save(copy)
+        with whole_file(copy) as new:
+            picture.save(new)
         Console().print(found_table(found, detector.classes, str(path)))
         typer.echo(f"drawn in {copy}")
 
@@ -542,6 +554,7 @@ def run_command(
     """Execute the notebooks top to bottom, and write them as pages of HTML."""
     from .notebook.runner import BEYOND, run_notebooks  # needs the extra "notebooks"
 
+    check_folder(out)
     executed = run_notebooks(find_lessons(notebooks, beyond=True), save)
     folders = [
         path.parent.parent if path.parent.name == BEYOND else path.parent for path in executed
@@ -593,7 +606,8 @@ def overview_command(file: PictureFile) -> None:
     """Draw the whole of DETR in one picture."""
     from .notebook.overview import overview  # needs the extra "notebooks"
 
-    overview().savefig(file, dpi=100, facecolor="white")
+    with whole_file(file) as new:
+        overview().savefig(new, dpi=100, facecolor="white")
 
 
 @app.command("gallery")
@@ -602,8 +616,9 @@ def gallery_command(file: PictureFile) -> None:
     """Draw what the shipped model finds in unseen scenes."""
     from .notebook.gallery import gallery  # needs the extra "notebooks"
 
-    picture = gallery(load_detector("shipped"), Scenes(500, "test"))
-    picture.savefig(file, dpi=100, facecolor="white")
+    with whole_file(file) as new:
+        picture = gallery(load_detector("shipped"), Scenes(500, "test"))
+        picture.savefig(new, dpi=100, facecolor="white")
 
 
 @app.command()
@@ -653,6 +668,8 @@ def grade(
     if not paths:
         raise ValueError(f"{folder}: no notebooks found")
     grades.check_endings(out)
+    for file in out:
+        check_file(file)
     kept, gap = choose_protection(protection, [folder, *(file.parent for file in out)])
     if not kept:
         typer.echo(f"No protection ({gap}). {grades.UNPROTECTED_MEANS}", err=True)
@@ -662,9 +679,9 @@ def grade(
     ]
     names = [path.relative_to(folder).as_posix() for path in paths]
     table = grades.Grades(names, reports, kept, gap)
+    Console().print(table.table())
     for file in out:
         table.write(file)
-    Console().print(table.table())
     typer.echo(f"written to {' and '.join(map(str, out))}")
 
 

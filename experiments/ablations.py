@@ -19,6 +19,7 @@ from torch import Tensor
 from torchvision.ops import batched_nms
 
 from detr_steps import Step8, box_cxcywh_to_xyxy, box_iou
+from detr_steps.files import check_file, write_text
 from detr_steps.inputs import mismatch
 from detr_steps.notebook.attention import silenced
 from detr_steps.notebook.results import COLUMNS, MEASURES, read_ablations, report
@@ -203,6 +204,7 @@ def run_ablations(
         raise mismatch(
             ValueError, "only", f"some of {', '.join(VARIANTS)}", ", ".join(sorted(unknown))
         )
+    check_file(out)
     wanted = {"DETR", *(only or VARIANTS)}
     rows = read_ablations(out)
     if any(tuple(row) != COLUMNS or row["steps"] != str(study.steps) for row in rows):
@@ -211,7 +213,7 @@ def run_ablations(
         )
     done = {(int(row["seed"]), row["variant"]) for row in rows}
     if not rows:
-        out.write_text(",".join(COLUMNS) + "\n", encoding="utf-8")
+        write_text(out, ",".join(COLUMNS) + "\n")
     threads = max(1, (os.cpu_count() or 1) // jobs)
     with ProcessPoolExecutor(jobs, get_context("spawn"), max_tasks_per_child=1) as pool:
         runs = []

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from detr_steps import Step8
+from detr_steps.files import check_file, whole_file
 from detr_steps.notebook.scene import INDEX, load_scene
 from detr_steps.step7_hungarian_matching import Pairs
 from detr_steps.training.batches import collate
-from detr_steps.training.checkpoints import write_atomically
 from detr_steps.training.scenes import Scenes
 from detr_steps.training.small import small_detr
 from detr_steps.training.trainer import Settings, Trainer
@@ -102,6 +102,7 @@ def record_film(out: Path, steps: int, pretrain_steps: int, scenes: int, seed: i
         out: safetensors file.
         steps, pretrain_steps, scenes, seed: of the training on the stream.
     """
+    check_file(out)
     settings = Settings(steps=steps, pretrain_steps=pretrain_steps, seed=seed)
     films = {"scene": record_scene(seed), "stream": record_stream(settings, scenes)}
     tensors = {}
@@ -109,4 +110,5 @@ def record_film(out: Path, steps: int, pretrain_steps: int, scenes: int, seed: i
         tensors[f"{name}/steps"] = torch.tensor(at, dtype=torch.int32)
         tensors[f"{name}/queries"] = torch.stack(queries).to(torch.int16)
     metadata = {"scene": str(INDEX), "settings": str(settings), "scenes": str(scenes)}
-    write_atomically(out, lambda path: save_file(tensors, path, metadata))
+    with whole_file(out) as new:
+        new.write_bytes(save(tensors, metadata))

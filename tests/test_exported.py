@@ -106,7 +106,7 @@ def test_mistakes_are_named_before_anything_is_computed(tmp_path, monkeypatch):
     for package in ("onnx", "onnxscript"):
         with monkeypatch.context() as patch:
             patch.setitem(sys.modules, package, None)
-            with pytest.raises(ValueError, match=rf"{package}: .* 'detr_steps\[onnx\]'"):
+            with pytest.raises(ValueError, match=rf'{package}: .* "detr_steps\[onnx\]"'):
                 export(model, tmp_path / "a.onnx")
     assert list(tmp_path.iterdir()) == []
 
@@ -143,5 +143,5 @@ def test_openvino_says_the_same_at_every_size():
 
 def test_openvino_is_asked_for_when_it_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "openvino", None)
-    with pytest.raises(ValueError, match=r"openvino: .* pip install 'detr_steps\[openvino\]'"):
+    with pytest.raises(ValueError, match=r'openvino: .* pip install "detr_steps\[openvino\]"'):
         for_inference(small_step(8), compile="openvino")

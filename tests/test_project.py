@@ -56,6 +56,8 @@ def test_the_rooms_are_those_of_the_map():
         "arguments",
         "backbone",
         "commands",
+        "extras",
+        "files",
         "inputs",
         "official",
     }

@@ -7,7 +7,6 @@ import ast
 import inspect
 import json
 import re
-import shutil
 import symtable
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
@@ -22,6 +21,7 @@ from nbformat import NotebookNode, v4, write
 
 from ..exercises.catalogue import TASKS
 from ..exercises.questions import QUESTIONS
+from ..files import check_folder, copy_file, whole_file, write_text
 from ..notebook.runner import execute, read
 from ..pages.site import TITLE, build_site
 from .grading import find_exercises, mark_questions
@@ -52,7 +52,11 @@ def write_course(paths: list[Path], out: Path, kinds: Sequence[str] = KINDS) -> 
 
     Returns:
         What is wrong in the solved copies: nothing, where every solution passes its own check.
+
+    Raises:
+        OSError: the folder cannot be written: before anything is executed.
     """
+    check_folder(out)
     linked = linked_files(paths)
     names = {path.name for path in [*paths, *linked]}
     for kind in kinds:
@@ -64,15 +68,21 @@ def write_course(paths: list[Path], out: Path, kinds: Sequence[str] = KINDS) -> 
             if cell.cell_type == "markdown":
                 cell.source = keep_links(cell.source, names)
         if "student" in kinds:
-            write(student_copy(notebook), out / "student" / path.name)
+            write_notebook(student_copy(notebook), out / "student" / path.name)
         if "solved" in kinds:
             solved = solved_copy(notebook)
             label = f"[{i}/{len(paths)}] {path.stem}"
             problems += [f"{path.stem}: {line}" for line in verify(solved, path.parent, label)]
-            write(solved, out / "solved" / path.name)
+            write_notebook(solved, out / "solved" / path.name)
     for kind in kinds:
         build_site(out / kind, out / "html" / kind, title=f"{TITLE}: {kind}")
     return problems
+
+
+def write_notebook(notebook: NotebookNode, file: Path) -> None:
+    """Writes a copy, whole or not at all."""
+    with whole_file(file) as new:
+        write(notebook, new)
 
 
 def write_beside(linked: list[Path], out: Path, kind: str, names: set[str]) -> None:
@@ -198,6 +208,6 @@ def write_linked(file: Path, folder: Path, names: set[str]) -> None:
     """Writes a linked file into the folder of the copies."""
     if file.suffix == ".md":
         text = keep_links(file.read_text(encoding="utf-8"), names)
-        (folder / file.name).write_text(text, encoding="utf-8")
+        write_text(folder / file.name, text)
     else:
-        shutil.copy(file, folder)
+        copy_file(file, folder / file.name)

@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
+from ..files import whole_file
 from .protection import UNPROTECTED, Protection
 from .submission import PASSED, printable
 
@@ -64,7 +65,7 @@ class Grades:
 
     def write(self, path: Path) -> None:
         """Writes all as JSON or, under any other ending, the rows as CSV."""
-        with path.open("w", encoding="utf-8", newline="") as file:
+        with whole_file(path) as new, new.open("w", encoding="utf-8", newline="") as file:
             if path.suffix == ".json":
                 json.dump(self.tree(), file, indent=1, ensure_ascii=False)
                 return

@@ -21,6 +21,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from ..exercises.catalogue import TASKS
 from ..exercises.checker import check, is_attempted
 from ..exercises.observing import safely
+from ..files import write_text
 
 PASSED = "passed"
 REPORT_SIZE = 2**20  # bytes, more than any report has
@@ -101,9 +102,7 @@ def replaced(before: Iterable[tuple[str, Any, Any]]) -> list[str]:
 def save_results(results: Mapping[str, str], path: Path, key: str) -> None:
     """Writes results as signed JSON; whoever reads the file never sees half of it."""
     content = json.dumps(results)
-    new = path.with_suffix(".new")
-    new.write_text(f"{signature(content, key)}\n{content}", encoding="utf-8")
-    new.replace(path)
+    write_text(path, f"{signature(content, key)}\n{content}")
 
 
 def read_results(path: Path, key: str, known: Container[str]) -> dict[str, str]:

@@ -11,10 +11,12 @@ from reprlib import repr as shortened
 import torch
 
 from ..arguments import check_arguments
+from ..extras import needed
+from ..files import whole_file
 from ..inputs import kind, mismatch
 from ..step8_set_loss import Step8
 from .ready import for_inference
-from .runtimes import INPUTS, OUTPUTS, OtherRuntime, as_graph, needed
+from .runtimes import INPUTS, OUTPUTS, OtherRuntime, as_graph
 
 
 def export(
@@ -51,7 +53,7 @@ def export(
     check_names(classes, model.num_classes)
     for package in ("onnx", "onnxscript"):
         needed(package, "onnx")
-    with replaced(Path(file)) as new:
+    with whole_file(Path(file)) as new:
         program = as_onnx(for_inference(model, dtype=torch.float32).cpu())
         program.model.metadata_props.update(
             classes=json.dumps(list(classes)), short_side=str(short_side), made_by="detr_steps"
@@ -76,22 +78,6 @@ def as_onnx(model: Step8) -> torch.onnx.ONNXProgram:
         return torch.onnx.export(
             as_graph(model), input_names=INPUTS, output_names=OUTPUTS, verbose=False
         )
-
-
-@contextmanager
-def replaced(file: Path) -> Iterator[Path]:
-    """The name of a new file, which takes the place of `file` if the block ends well."""
-    if file.is_dir():
-        raise IsADirectoryError(f"{file}: expected the name of a file, found a folder")
-    if not file.parent.is_dir():
-        raise FileNotFoundError(f"{file}: expected an existing folder, found none")
-    new = file.with_name(file.name + ".new")
-    new.touch()  # what cannot be written fails here, and not after a minute
-    try:
-        yield new
-        new.replace(file)
-    finally:
-        new.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -1,28 +1,18 @@
 """A model as a graph of operations, and other libraries that run it in this process."""
 
 from collections.abc import Callable, Sequence
-from importlib import import_module
-from types import ModuleType
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
+from ..extras import needed
 from ..inputs import check_images, check_padding_mask
 from ..step8_set_loss import Step8
 
 INPUTS, OUTPUTS = ("images", "padding_mask"), ("class_logits", "bbox_pred")
 Run = Callable[[dict[str, np.ndarray]], Sequence[np.ndarray]]
-
-
-def needed(package: str, extra: str) -> ModuleType:
-    """A package that only some of the work needs."""
-    try:
-        return import_module(package)
-    except ImportError as error:
-        wanted = f"pip install 'detr_steps[{extra}]'"
-        raise ValueError(f"{package}: expected the package, found none: {wanted}") from error
 
 
 class Predictions(nn.Module):

@@ -13,6 +13,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 
+from ..files import check_file, whole_file
 from .saving import tidy
 
 BEYOND = "beyond"  # folder of the notebooks that go on from the nine
@@ -28,7 +29,12 @@ def run_notebooks(paths: list[Path], save: bool = False) -> dict[Path, NotebookN
 
     Returns:
         The executed notebooks by their paths.
+
+    Raises:
+        OSError: a notebook that is to be saved cannot be written: before any is executed.
     """
+    for path in paths if save else []:
+        check_file(path)
     executed, start = {}, time.perf_counter()
     for i, path in enumerate(paths, 1):
         notebook = read(path)
@@ -36,7 +42,8 @@ def run_notebooks(paths: list[Path], save: bool = False) -> dict[Path, NotebookN
         for line in printed_lines(notebook):
             print(f"    {line}")
         if save:
-            nbformat.write(notebook, path)
+            with whole_file(path) as new:
+                nbformat.write(notebook, new)
         executed[path] = notebook
     print(f"{len(paths)} notebooks in {time.perf_counter() - start:.0f} s")
     return executed

@@ -2,7 +2,8 @@
 
 from importlib import import_module
 from pathlib import Path
-from shutil import copy, copytree
+
+from ..files import copy_file, copy_folder
 
 FONTS = "output/chtml/fonts/woff-v2"
 
@@ -11,5 +12,5 @@ def copy_mathjax(place: Path) -> None:
     """Copies what pages load of MathJax, a fifth of the package that brings it."""
     package = Path(import_module("sphinx-mathjax-offline").__file__).parent
     source = package / "static" / "mathjax"
-    copytree(source / FONTS, place / FONTS, dirs_exist_ok=True)
-    copy(source / "tex-chtml.js", place)
+    copy_folder(source / FONTS, place / FONTS)
+    copy_file(source / "tex-chtml.js", place / "tex-chtml.js")

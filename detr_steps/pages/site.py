@@ -14,6 +14,7 @@ from nbformat import NotebookNode
 from sphinx.application import Sphinx
 from sphinx.util.docutils import docutils_namespace, patch_docutils
 
+from ..files import check_folder, copy_folder
 from ..notebook.runner import BEYOND, read
 from .prepared import opening, outside_links, prepared, titled, with_title
 from .slides import build_slides
@@ -45,7 +46,11 @@ def build_site(
 
     Returns:
         What Sphinx complains about, as a link that leads nowhere; nothing if all is well.
+
+    Raises:
+        OSError: the folder cannot be written: before any page is made.
     """
+    check_folder(out)
     address = f"{repository.rstrip('/')}/blob/{branch}" if repository else ""
     with TemporaryDirectory() as work:
         source = Path(work, "source")
@@ -71,7 +76,7 @@ def run_sphinx(source: Path, work: Path, out: Path, changes: dict[str, Any]) -> 
         app = Sphinx(*folders, "html", confoverrides=changes, status=None, warning=warnings)
         app.build()
     left_out = shutil.ignore_patterns(".buildinfo*", "_sources")
-    shutil.copytree(work / "html", out, ignore=left_out, dirs_exist_ok=True)
+    copy_folder(work / "html", out, left_out)
     return strip_ansi(warnings.getvalue())
 
 

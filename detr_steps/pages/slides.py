@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
-from shutil import copy, copytree
 
 from jinja2 import Template
 from markdown_it import MarkdownIt
@@ -23,6 +22,7 @@ from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
+from ..files import check_folder, copy_file, copy_folder, write_text
 from ..notebook.runner import read
 from .mathjax import copy_mathjax
 from .prepared import alt_text, is_folded, opening
@@ -52,7 +52,11 @@ def build_slides(folder: Path, out: Path) -> None:
     Args:
         folder: of the notebooks.
         out: folder for the decks; `index.html` lists them.
+
+    Raises:
+        OSError: the folder cannot be written: before any deck is made.
     """
+    check_folder(out)
     out.mkdir(parents=True, exist_ok=True)
     template = Template((HERE / "deck.html.j2").read_text(encoding="utf-8"))
     decks = {}
@@ -60,14 +64,14 @@ def build_slides(folder: Path, out: Path) -> None:
         slides = slides_of(read(path))
         decks[f"{path.stem}.html"] = slides[0].title
         page = template.render(title=slides[0].title, slides=slides)
-        (out / f"{path.stem}.html").write_text(page, encoding="utf-8")
+        write_text(out / f"{path.stem}.html", page)
     index = Template((HERE / "index.html.j2").read_text(encoding="utf-8"))
-    (out / "index.html").write_text(index.render(decks=decks), encoding="utf-8")
-    copy(HERE / "deck.css", out)
+    write_text(out / "index.html", index.render(decks=decks))
+    copy_file(HERE / "deck.css", out / "deck.css")
     reveal = Path(import_module("sphinx_revealjs").__file__).parent / "_static" / "revealjs"
-    for file in ("dist/reveal.js", "dist/reveal.css"):
-        copy(reveal / file, out)
-    copytree(reveal / "plugin" / "notes", out / "notes", dirs_exist_ok=True)
+    for file in ("reveal.js", "reveal.css"):
+        copy_file(reveal / "dist" / file, out / file)
+    copy_folder(reveal / "plugin" / "notes", out / "notes")
     copy_mathjax(out / "mathjax")
 
 

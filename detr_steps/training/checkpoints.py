@@ -1,32 +1,25 @@
 """Checkpoints that survive a hard stop, and weights as safetensors."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import safetensors
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
+
+from ..files import whole_file
 
 CHECKPOINT = "last.checkpoint"
 PARTS = {"stage", "step", "module", "optimizer", "scheduler", "scaler", "history", "losses", "run"}
 
 
-def write_atomically(path: Path, write) -> None:
-    """Calls `write` with the name of a new file, which replaces `path` only once it is complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(path.name + ".new")
-    write(new)
-    with new.open("rb+") as file:
-        os.fsync(file.fileno())
-    new.replace(path)
-
-
 def save_checkpoint(folder: Path, state: Mapping) -> None:
     """Replaces the last checkpoint of a run by `state`."""
-    write_atomically(folder / CHECKPOINT, lambda path: torch.save(dict(state), path))
+    folder.mkdir(parents=True, exist_ok=True)
+    with whole_file(folder / CHECKPOINT) as new, new.open("wb") as file:
+        torch.save(dict(state), file)  # into an open file: its error then tells of a full disk
 
 
 def load_checkpoint(folder: Path, run: Mapping[str, Any]) -> dict | None:
@@ -61,7 +54,9 @@ def load_checkpoint(folder: Path, run: Mapping[str, Any]) -> dict | None:
 def save_weights(model: nn.Module, path: Path, metadata: Mapping[str, str] | None = None) -> None:
     """Writes a model's weights as safetensors, atomically."""
     state = {name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()}
-    write_atomically(path, lambda new: save_file(state, new, dict(metadata or {})))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as new:
+        new.write_bytes(save(state, dict(metadata or {})))
 
 
 def load_weights(model: nn.Module, path: Path) -> None:

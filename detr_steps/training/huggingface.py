@@ -6,14 +6,18 @@ backbone of `timm` or of its own.
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from ..extras import needed
+from ..files import check_folder
 from ..official import official_name
 from ..step8_set_loss import Step8
 from .normalisation import FULL_SIDE, longest_for
@@ -172,24 +176,34 @@ def write_folder(model: Step8, classes: tuple[str, ...], short_side: int, folder
 
     Raises:
         ValueError: `transformers` has no place for a part of the model, or is not installed.
+        OSError: the folder cannot be written; what was there stays.
     """
-    try:
-        from transformers import DetrForObjectDetection, DetrImageProcessor
-    except ImportError as error:
-        wanted = "pip install 'detr_steps[huggingface]'"
-        raise ValueError(f"transformers: expected the package, found none: {wanted}") from error
+    transformers = needed("transformers", "huggingface")
+    check_folder(folder)
     check_has_only_official_parts(model)
     state = {official_name(name): tensor for name, tensor in model.state_dict().items()}
-    target = DetrForObjectDetection(folder_config(sizes_of(model), classes))
+    target = transformers.DetrForObjectDetection(folder_config(sizes_of(model), classes))
     renamed = {}
     for name, tensor in target.state_dict().items():
         place = official_place(name)
         whole = state.get(place.name, tensor)  # theirs: how many batches a norm has seen
         renamed[name] = whole if place.part is None else whole.chunk(3)[place.part]
     target.load_state_dict(renamed)
-    target.save_pretrained(folder)
     size = {"shortest_edge": short_side, "longest_edge": longest_for(short_side)}
-    DetrImageProcessor(size=size).save_pretrained(folder)
+    save_parts([target, transformers.DetrImageProcessor(size=size)], folder)
+
+
+def save_parts(parts: Sequence[Any], folder: Path) -> None:
+    """Saves parts of `transformers` into a folder, once all of them are written."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with TemporaryDirectory(dir=folder) as work:
+            for part in parts:
+                part.save_pretrained(work)
+            for file in Path(work).iterdir():
+                file.replace(folder / file.name)
+    except SafetensorError as error:
+        raise OSError(f"{folder}: could not be written: {error}") from error
 
 
 def folder_config(sizes: Mapping[str, Any], classes: tuple[str, ...]):

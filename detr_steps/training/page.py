@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from ..files import write_text
 from .evaluation import METRICS, percent
 from .findings import SURE, Findings, Symptom, sure_of
 from .tiles import BLUE, ORANGE, Frames, draw_grid, draw_tile
@@ -54,7 +55,7 @@ def write_page(
         ],
         figures=[(heading, text, encoded(picture)) for heading, text, picture in figures],
     )
-    path.write_text(page, encoding="utf-8")
+    write_text(path, page)
 
 
 def draw_figures(

@@ -206,7 +206,7 @@ def saved_on_signals(trainer: Trainer) -> Iterator[None]:
             signal.raise_signal(number)
         elif not trainer.stop:
             asked.append(time.monotonic())
-            trainer.stop = True
+            trainer.stop = number
 
     for number in before:
         signal.signal(number, stop)

@@ -13,6 +13,7 @@ from PIL import Image
 from rich.markup import escape
 from rich.table import Table
 
+from ..files import whole_file
 from ..step7_hungarian_matching import box_cxcywh_to_xyxy
 from .batches import STRIDE, SeededItems
 from .coco import CocoScenes
@@ -192,4 +193,5 @@ def draw_data(data: CocoScenes, path: Path) -> None:
         frames = [Frames(box_cxcywh_to_xyxy(target["boxes"]), names=names)]
         tiles.append(draw_tile(image, frames, TILE))
     path.parent.mkdir(parents=True, exist_ok=True)
-    draw_grid(tiles, COLUMNS).save(path)
+    with whole_file(path) as new:
+        draw_grid(tiles, COLUMNS).save(new)

@@ -1,6 +1,7 @@
 """Training: a dense warm start, then DETR's set loss."""
 
 import math
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -186,6 +187,19 @@ class Stage:
     scheduler: torch.optim.lr_scheduler.LRScheduler
 
 
+class Stopped(KeyboardInterrupt):
+    """A run was asked to end, and is saved.
+
+    Args:
+        message: for the user.
+        number: of the signal that asked.
+    """
+
+    def __init__(self, message: str, number: int):
+        super().__init__(message)
+        self.number = number
+
+
 class Trainer:
     """Trains a Step8 on a data set; a run that was stopped goes on where its last checkpoint was.
 
@@ -204,7 +218,8 @@ class Trainer:
     `history` has the scores of each evaluation, with its "step", and `losses` the loss of each
     step, as (step, loss); the warm start ends with step 0.
 
-    Set `stop` to end a run after its current step: it is saved, and KeyboardInterrupt is raised.
+    Set `stop` to the number of a signal to end a run after its current step: it is saved, and
+    `Stopped` is raised.
     """
 
     def __init__(
@@ -226,7 +241,7 @@ class Trainer:
         self.history: list[dict[str, float]] = []
         self.losses: list[tuple[int, float]] = []
         self.last_batch: tuple | None = None
-        self.stop = False
+        self.stop = 0
         self.decided_by = {
             **asdict(settings),
             "training data": getattr(dataset, "identity", None),
@@ -317,9 +332,9 @@ class Trainer:
 
         Raises:
             ValueError: the loss is NaN or infinite.
-            KeyboardInterrupt: `stop` was set; the run is saved.
+            Stopped: `stop` was set; the run is saved.
         """
-        both = torch.stack((loss, loss.new_tensor(float(self.stop))))
+        both = torch.stack((loss, loss.new_tensor(float(self.stop > 0))))
         loss, stop = self.accelerator.reduce(both, "mean").tolist()
         if not math.isfinite(loss):
             raise ValueError(
@@ -332,8 +347,9 @@ class Trainer:
         self.keep(stage, done)
         if stop:
             self.save(stage, done)
-            raise KeyboardInterrupt(
-                f"stopped after step {done} of {stage.name}; the same command goes on"
+            raise Stopped(
+                f"stopped after step {done} of {stage.name}; the same command goes on",
+                self.stop or signal.SIGINT,  # where another process of the run was asked
             )
 
     def restore(self, stage: Stage, state: dict) -> int:
