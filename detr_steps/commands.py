@@ -442,7 +442,6 @@ def evaluate_command(
     if accelerator.is_main_process:
         title, known = f"{weights} on {len(data)} images", symptoms(findings)
         Console().print(result_table([findings.scores], title))
-        page.parent.mkdir(parents=True, exist_ok=True)
         write_page(page, title, findings, known, data, data.classes)
         print_symptoms(known, page)
 
@@ -668,8 +667,6 @@ def grade(
     if not paths:
         raise ValueError(f"{folder}: no notebooks found")
     grades.check_endings(out)
-    for file in out:
-        check_file(file)
     kept, gap = choose_protection(protection, [folder, *(file.parent for file in out)])
     if not kept:
         typer.echo(f"No protection ({gap}). {grades.UNPROTECTED_MEANS}", err=True)

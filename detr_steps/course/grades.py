@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from ..files import whole_file
+from ..files import check_file, whole_file
 from .protection import UNPROTECTED, Protection
 from .submission import PASSED, printable
 
@@ -113,9 +113,11 @@ def check_endings(paths: list[Path]) -> None:
 
     Raises:
         ValueError: a file's name does not say how to write it, or its folder is missing.
+        OSError: it cannot be written.
     """
     for path in paths:
         if path.suffix not in ENDINGS:
             raise ValueError(f"--out: expected a name that ends in .csv or .json, found {path}")
         if not path.parent.is_dir():
             raise ValueError(f"--out {path}: there is no folder {path.parent}")
+        check_file(path)

@@ -33,7 +33,7 @@ def write_page(
     """Writes the page.
 
     Args:
-        path: of the HTML file.
+        path: of the HTML file, whose folder is made where it is missing.
         title: of the page.
         findings: what the model does on `data`.
         known: see `symptoms`.
@@ -55,6 +55,7 @@ def write_page(
         ],
         figures=[(heading, text, encoded(picture)) for heading, text, picture in figures],
     )
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, page)
 
 
