@@ -21,12 +21,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
+from rich.text import Text
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from .course.protection import Wish, choose_protection
 from .files import check_file, check_folder, whole_file
 from .inference import export as write_onnx
+from .reading import MOST_SIDE, read_text
 from .step8_set_loss import Step8
 from .training.coco import CocoScenes, compare_classes
 from .training.detectors import Detector, describe_classes, first_model, load_detector
@@ -35,7 +37,7 @@ from .training.findings import Symptom, find_out, symptoms
 from .training.huggingface import write_folder
 from .training.lock import one_run
 from .training.next_commands import next_commands
-from .training.pictures import read_picture
+from .training.pictures import check_shape, opened, read_picture
 from .training.run import PAGE, report_run, run_training, survey_data, training_data
 from .training.scenes import Scenes
 from .training.sizes import SIDES, describe, sizes_of
@@ -72,16 +74,29 @@ class ModelName(StrEnum):
 def read_config(context: typer.Context, file: Path | None) -> Path | None:
     """Takes options from a TOML file; those of the command line win."""
     if file is not None:
-        try:
-            settings = tomllib.loads(file.read_text(encoding="utf-8"))
-        except (OSError, tomllib.TOMLDecodeError) as error:
-            raise typer.BadParameter(f"{file}: {error}") from error
+        with plain_errors():
+            settings = read_toml(file)
         known = {parameter.name for parameter in context.command.params}
         unknown = sorted(set(settings) - known)
         if unknown:
             raise typer.BadParameter(f"{file}: no such option: {', '.join(unknown)}")
         context.default_map = {**(context.default_map or {}), **settings}
     return file
+
+
+def read_toml(file: Path) -> dict[str, Any]:
+    """What a file in TOML says.
+
+    Raises:
+        OSError, ValueError: as `read_text`, or the text is no TOML.
+    """
+    text = read_text(file)
+    try:
+        return tomllib.loads(text)
+    except RecursionError as error:
+        raise ValueError(f"{file}: expected TOML, found it nested too deep to read") from error
+    except ValueError as error:
+        raise ValueError(f"{file}: expected TOML: {error}") from error
 
 
 def parse_size(text: str) -> int:
@@ -117,6 +132,7 @@ Side = Annotated[
     int | None,
     typer.Option(
         min=32,
+        max=MOST_SIDE,
         help="shorter side of COCO images, in pixels",
         show_default="that of the weights to start from, or by the data",
     ),
@@ -231,7 +247,7 @@ def find_lessons(notebooks: list[Path] | None, beyond: bool = False) -> list[Pat
 
 def result_table(rows: list[dict[str, float]], title: str) -> Table:
     """Evaluations as a table, in percent; "-" where there is no object of that size."""
-    table = Table(title=escape(title))
+    table = Table(title=Text(title))
     if "step" in rows[0]:
         table.add_column("step", justify="right")
     for name in METRICS.values():
@@ -459,11 +475,14 @@ def detect(
     detector = load_detector(weights).ready()
     typer.echo(describe_classes(detector.classes))
     copies = copy_paths(pictures, out)
-    out.mkdir(parents=True, exist_ok=True)
+    for path in pictures:
+        with opened(path) as file:  # before anything is written
+            check_shape(path, file.size, detector.short_side)
     for path, copy in zip(pictures, copies, strict=True):
         picture = read_picture(path)
         found = detector.find(picture, threshold)
         draw_found(picture, found, detector.classes)
+        out.mkdir(parents=True, exist_ok=True)
         with whole_file(copy) as new:
             picture.save(new)
         Console().print(found_table(found, detector.classes, str(path)))
@@ -492,12 +511,12 @@ def copy_paths(pictures: list[Path], out: Path) -> list[Path]:
 
 def found_table(found: dict[str, Tensor], classes: tuple[str, ...], name: str) -> Table:
     """The detections in a picture as a table, corners in its pixels."""
-    table = Table(title=escape(f"{name}: {len(found['scores'])} objects"))
+    table = Table(title=Text(f"{name}: {len(found['scores'])} objects"))
     for column in ("class", "score", "x1", "y1", "x2", "y2"):
         table.add_column(column, justify="left" if column == "class" else "right")
     for score, label, box in zip(*found.values(), strict=True):
         corners = [f"{number:.0f}" for number in box.tolist()]
-        table.add_row(escape(classes[int(label)]), f"{score:.2f}", *corners)
+        table.add_row(Text(classes[int(label)]), f"{score:.2f}", *corners)
     return table
 
 

@@ -76,16 +76,26 @@ def load_official(model: Step8, state_dict: Mapping) -> LoadedKeys:
         ValueError: a tensor is missing, unexpected, of the wrong shape, or not of floats. All such
             are named, and nothing is loaded.
     """
+    renamed = match_names(model, state_dict)
+    official = read_official(state_dict)
+    added = make_official(model)
+    model.load_state_dict({name: official[other] for name, other in renamed.items()}, strict=False)
+    return LoadedKeys(added, [])
+
+
+def match_names(model: Step8, state_dict: Mapping) -> dict[str, str]:
+    """The official name of each of a model's tensors that DETR has; see `load_official`.
+
+    Raises:
+        TypeError, ValueError: as `load_official`.
+    """
     if not isinstance(model, Step8):
         raise mismatch(TypeError, "model", "a Step8", type(model).__name__)
     official = read_official(state_dict)
     own = [name for name in model.state_dict() if not name.endswith("num_batches_tracked")]
     renamed = {name: other for name in own if (other := official_name(name)) is not None}
     check_fit(model, renamed, official)
-
-    added = make_official(model)
-    model.load_state_dict({name: official[other] for name, other in renamed.items()}, strict=False)
-    return LoadedKeys(added, [])
+    return renamed
 
 
 def make_official(model: Step8) -> list[str]:

@@ -60,6 +60,7 @@ def test_the_rooms_are_those_of_the_map():
         "files",
         "inputs",
         "official",
+        "reading",
     }
     for room in rooms:
         assert ast.get_docstring(ast.parse((PACKAGE / room / "__init__.py").read_text("utf-8")))

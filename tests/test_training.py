@@ -190,7 +190,8 @@ def test_two_processes_train_on_the_mean_of_their_losses(tmp_path):
 def test_broken_and_foreign_checkpoints_are_refused(tmp_path):
     settings = {"steps": 3, "start": None}
     assert load_checkpoint(tmp_path, settings) is None
-    state = dict.fromkeys(PARTS, 0)
+    state = {name: {} for name in PARTS}
+    state |= {"stage": "train", "step": 0, "history": [], "losses": [], "module": {"a": 0}}
     torch.save({**state, "run": settings}, tmp_path / CHECKPOINT)
     assert load_checkpoint(tmp_path, settings)["step"] == 0
     with pytest.raises(ValueError, match=r"found another one: steps was 3, is 4\. Choose"):

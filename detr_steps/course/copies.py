@@ -24,8 +24,9 @@ from ..exercises.questions import QUESTIONS
 from ..files import check_folder, copy_file, whole_file, write_text
 from ..notebook.runner import execute, read
 from ..pages.site import TITLE, build_site
+from ..reading import read_text
 from .grading import find_exercises, mark_questions
-from .submission import PASSED
+from .submission import PASSED, short_error
 
 SPOILER = (
     "*The complete notebook shows the package's source here. Write yours first: see “Your turn”.*"
@@ -57,13 +58,13 @@ def write_course(paths: list[Path], out: Path, kinds: Sequence[str] = KINDS) -> 
         OSError: the folder cannot be written: before anything is executed.
     """
     check_folder(out)
+    lessons = [read_lesson(path) for path in paths]  # before anything is written
     linked = linked_files(paths)
     names = {path.name for path in [*paths, *linked]}
     for kind in kinds:
         write_beside(linked, out, kind, names)
     problems = []
-    for i, path in enumerate(paths, 1):
-        notebook = read(path)
+    for i, (path, notebook) in enumerate(zip(paths, lessons, strict=True), 1):
         for cell in notebook.cells:
             if cell.cell_type == "markdown":
                 cell.source = keep_links(cell.source, names)
@@ -83,6 +84,20 @@ def write_notebook(notebook: NotebookNode, file: Path) -> None:
     """Writes a copy, whole or not at all."""
     with whole_file(file) as new:
         write(notebook, new)
+
+
+def read_lesson(path: Path) -> NotebookNode:
+    """A notebook whose exercises and questions all have a solution.
+
+    Raises:
+        OSError, ValueError: there is none, or it has others; the file is named.
+    """
+    notebook = read(path)
+    try:
+        solved_copy(notebook)
+    except Exception as error:  # of its metadata, or of the code of an exercise
+        raise ValueError(f"{path}: expected a lesson: {short_error(error)}") from error
+    return notebook
 
 
 def write_beside(linked: list[Path], out: Path, kind: str, names: set[str]) -> None:
@@ -187,7 +202,7 @@ def linked_files(paths: list[Path]) -> list[Path]:
     """The files beside the notebooks that these link to, and that those link to."""
     found: list[Path] = []
     for path in (todo := list(paths)):
-        texts = [path.read_text(encoding="utf-8")] if path.suffix == ".md" else []
+        texts = [read_text(path)] if path.suffix == ".md" else []
         if path.suffix == ".ipynb":
             texts = [cell.source for cell in read(path).cells if cell.cell_type == "markdown"]
         for link in FILE_LINK.finditer("\n".join(texts)):
@@ -207,7 +222,6 @@ def keep_links(text: str, names: set[str]) -> str:
 def write_linked(file: Path, folder: Path, names: set[str]) -> None:
     """Writes a linked file into the folder of the copies."""
     if file.suffix == ".md":
-        text = keep_links(file.read_text(encoding="utf-8"), names)
-        write_text(folder / file.name, text)
+        write_text(folder / file.name, keep_links(read_text(file), names))
     else:
         copy_file(file, folder / file.name)

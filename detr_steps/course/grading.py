@@ -22,12 +22,12 @@ from subprocess import DEVNULL, PIPE
 from typing import Any
 
 import matplotlib
-import nbformat
 import psutil
 from nbformat import NotebookNode
 
 from ..exercises.catalogue import TASKS
 from ..exercises.questions import QUESTIONS, ask
+from ..notebook.runner import read
 from .grades import Report
 from .protection import UNPROTECTED, WORKPLACE, Protection
 from .submission import read_results, short_error
@@ -97,12 +97,11 @@ def grade_notebook(
     """
     report = Report()
     try:
-        notebook = nbformat.read(path, as_version=4)
-        nbformat.validate(notebook)
+        notebook = read(path)
         exercises = find_exercises(notebook)
         report.questions = mark_questions(notebook)
     except Exception as error:
-        report.note = f"cannot be graded: {short_error(error)}"
+        report.note = f"cannot be graded: {short_error(error.__cause__ or error)}"
         return report
     if not exercises:
         report.note = "no exercises"

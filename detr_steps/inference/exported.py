@@ -3,10 +3,9 @@
 import json
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from reprlib import repr as shortened
 
 import torch
 
@@ -14,6 +13,7 @@ from ..arguments import check_arguments
 from ..extras import needed
 from ..files import whole_file
 from ..inputs import kind, mismatch
+from ..reading import check_class_names, check_side, parse_json, plain_file
 from ..step8_set_loss import Step8
 from .ready import for_inference
 from .runtimes import INPUTS, OUTPUTS, OtherRuntime, as_graph
@@ -35,13 +35,13 @@ def export(
         model: a Step8, which is left as it is.
         file: a file there is replaced, once the new one is complete.
         classes: the name of each label, else its number.
-        short_side: pixels that the shorter side of an image is to be resized to: a whole number, at
-            least 1. Both are kept in the file, as `detect` of the command line needs them.
+        short_side: pixels that the shorter side of an image is to be resized to: a whole number in
+            1..4096. Both are kept in the file, as `detect` of the command line needs them.
 
     Raises:
-        TypeError: `model` is no Step8, `file` no path, or `classes` no list of names.
-        ValueError: there are not as many names as classes, `short_side` is not as above, or a
-            package is missing.
+        TypeError: `model` is no Step8, or `file` no path.
+        ValueError: `classes` are not as many names as there are classes, which can be printed,
+            `short_side` is not as above, or a package is missing.
         OSError: the file cannot be written.
     """
     if not isinstance(model, Step8):
@@ -50,7 +50,7 @@ def export(
         raise mismatch(TypeError, "file", "a path", kind(file))
     check_arguments(short_side=short_side)
     classes = [str(i) for i in range(model.num_classes)] if classes is None else classes
-    check_names(classes, model.num_classes)
+    check_class_names(classes, file, model.num_classes)
     for package in ("onnx", "onnxscript"):
         needed(package, "onnx")
     with whole_file(Path(file)) as new:
@@ -59,17 +59,6 @@ def export(
             classes=json.dumps(list(classes)), short_side=str(short_side), made_by="detr_steps"
         )
         program.save(new, external_data=False)
-
-
-def check_names(classes: object, num_classes: int) -> None:
-    """`classes` holds a name for each class."""
-    expected = f"{num_classes} names"
-    names = isinstance(classes, Sequence) and not isinstance(classes, str)
-    if not names or not all(isinstance(name, str) for name in classes):
-        found = shortened(classes) if names else kind(classes)
-        raise mismatch(TypeError, "classes", expected, found)
-    if len(classes) != num_classes:
-        raise mismatch(ValueError, "classes", expected, len(classes))
 
 
 def as_onnx(model: Step8) -> torch.onnx.ONNXProgram:
@@ -100,9 +89,38 @@ def read_onnx(file: Path) -> tuple[OtherRuntime, tuple[str, ...], int]:
     """
     onnxruntime = needed("onnxruntime", "onnx")
     try:
-        session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(plain_file(file), providers=["CPUExecutionProvider"])
         notes = session.get_modelmeta().custom_metadata_map
-        classes, short_side = tuple(json.loads(notes["classes"])), int(notes["short_side"])
+        given = tuple(one.name for one in session.get_inputs())
+        returned = tuple(one.name for one in session.get_outputs())
+        last = session.get_outputs()[0].shape[-1]
     except Exception as error:  # onnxruntime has a class for each kind of damage
         raise ValueError(f"{file}: expected a model that `export` wrote: {error}") from error
+    if (given, returned) != (INPUTS, OUTPUTS):
+        found = f"{', '.join(given)} -> {', '.join(returned)}"
+        raise ValueError(f"{file}: expected a model that `export` wrote, found {found}")
+    classes, short_side = read_notes(notes, file, last - 1 if isinstance(last, int) else None)
     return OtherRuntime(lambda arrays: session.run(OUTPUTS, arrays)), classes, short_side
+
+
+def read_notes(
+    notes: Mapping[str, str], file: Path, count: int | None = None
+) -> tuple[tuple[str, ...], int]:
+    """The classes and the short side that stand in a file beside its weights.
+
+    Args:
+        notes: texts by name.
+        file: whose they are, for errors.
+        count: of the classes, where the weights say it.
+
+    Raises:
+        ValueError: they are missing, or are not what a model can be used with.
+    """
+    for name in ("classes", "short_side"):
+        if name not in notes:
+            raise ValueError(f"{file}: expected {name} among its notes, found {sorted(notes)}")
+    classes = parse_json(notes["classes"], f"{file}: classes")
+    check_class_names(classes, file, count)
+    side = parse_json(notes["short_side"], f"{file}: short_side")
+    check_side(side, file)
+    return tuple(classes), side

@@ -4,13 +4,16 @@
 """
 
 import csv
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from statistics import mean
 
 from matplotlib.figure import Figure
 
+from ..reading import read_text
 from .drawing import BLUE, SKY, VERMILLION, panels
 
 ABLATIONS = Path(__file__).with_name("ablations.csv")
@@ -29,11 +32,36 @@ CONFIDENCE = 0.95
 
 
 def read_ablations(file: Path = ABLATIONS) -> list[dict[str, str]]:
-    """The rows of all runs so far."""
+    """The rows of all runs so far.
+
+    Raises:
+        OSError, ValueError: the file is no such table; it is named.
+    """
     if not file.exists():
         return []
-    with file.open(newline="", encoding="utf-8") as lines:
-        return list(csv.DictReader(lines))
+    try:
+        rows = list(csv.DictReader(StringIO(read_text(file), newline="")))
+    except csv.Error as error:
+        raise ValueError(f"{file}: expected a table: {error}") from error
+    for number, row in enumerate(rows, 1):
+        numbers = [row.get(name) for name in COLUMNS[1:]]
+        if (
+            set(row) != set(COLUMNS)
+            or not all(map(is_number, numbers))
+            or not row["seed"].isdecimal()
+        ):
+            raise ValueError(
+                f"{file}: row {number}: expected {', '.join(COLUMNS)}, found {row!s:.200}"
+            )
+    return rows
+
+
+def is_number(text: str | None) -> bool:
+    """Whether a cell holds a number, or nothing because it was not measured."""
+    try:
+        return text == "" or math.isfinite(float(text))
+    except (TypeError, ValueError):
+        return False
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from nbclient import NotebookClient
 from nbformat import NotebookNode
 
 from ..files import check_file, whole_file
+from ..reading import read_text
 from .saving import tidy
 
 BEYOND = "beyond"  # folder of the notebooks that go on from the nine
@@ -80,8 +81,19 @@ def progress_line(notebook: NotebookNode, label: str) -> Callable[..., None]:
 
 
 def read(path: Path) -> NotebookNode:
-    """A notebook as it is stored."""
-    return nbformat.read(path, as_version=4)
+    """A notebook as it is stored, in the newest form.
+
+    Raises:
+        OSError, ValueError: there is none; the file is named.
+    """
+    text = read_text(path)
+    try:
+        notebook = nbformat.reads(text, as_version=4)
+        nbformat.validate(notebook)
+    except Exception as error:  # nbformat and jsonschema have classes of their own
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"{path}: expected a notebook: {reason:.200}") from error
+    return notebook
 
 
 def printed_lines(notebook: NotebookNode) -> list[str]:

@@ -16,7 +16,7 @@ from torchvision.transforms.v2 import functional as transform
 from .coco_file import read_coco, usable_objects
 from .evaluation import COCO_LARGE
 from .normalisation import FULL_SIDE, longest_for, to_input
-from .pictures import read_picture
+from .pictures import check_shape, read_picture
 
 NO_CLASSES = ("__background__", "N/A")  # among the names of the official weights
 TRAIN_SIDES = tuple(range(480, 801, 32))  # DETR, section 4 ("Technical details")
@@ -220,7 +220,9 @@ class CocoScenes(Dataset):
             ValueError: the image cannot be used; the file is named.
         """
         entry = self.entries[index]
-        picture = read_picture(self.images / entry.file_name, entry.size)
+        path = self.images / entry.file_name
+        picture = read_picture(path, entry.size)
+        check_shape(path, picture.size, self.short_side)
         objects = usable_objects(self.annotations_of[entry.id], picture.width, picture.height)
         labels = [self.classes.index(self.names[i]) for i in objects.category_ids]
         return picture, {

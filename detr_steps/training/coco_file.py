@@ -3,30 +3,58 @@
 The format: https://cocodataset.org/#format-data
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Annotated
 
-from pydantic import BaseModel, Field, FiniteFloat, PositiveInt, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Field,
+    FiniteFloat,
+    PositiveInt,
+    ValidationError,
+)
+from pydantic_core import PydanticCustomError, from_json
+
+from ..reading import MEBIBYTE, has_control, read_text
 
 MOST_LISTED = 20  # problems; the others are counted
+MOST = 2048 * MEBIBYTE  # four times COCO's own largest file; Python takes ten times as much memory
+
+
+def printable(text: str) -> str:
+    """The text, where it has no control characters, which would steer a terminal."""
+    if has_control(text):
+        raise PydanticCustomError("control", "expected text without control characters")
+    return text
+
+
+def inside(path: str) -> str:
+    """The path, where it leads into the folder that it is relative to, on any system."""
+    parts = [part for kind in (PurePosixPath, PureWindowsPath) for part in kind(path).parts]
+    if ".." in parts or any(kind(path).anchor for kind in (PurePosixPath, PureWindowsPath)):
+        raise PydanticCustomError("outside", "expected a path inside of the folder of the images")
+    return path
+
+
+Name = Annotated[str, Field(min_length=1), AfterValidator(printable)]
 
 
 class Category(BaseModel):
     """A class of objects."""
 
     id: int
-    name: Annotated[str, Field(min_length=1)]
+    name: Name
 
 
 class ImageEntry(BaseModel):
-    """An image; its size in pixels may be left out."""
+    """An image, in the images' folder or below it; its size in pixels may be left out."""
 
     id: int
-    file_name: Annotated[str, Field(min_length=1)]
+    file_name: Annotated[Name, AfterValidator(inside)]
     width: PositiveInt | None = None
     height: PositiveInt | None = None
 
@@ -72,10 +100,8 @@ def read_coco(path: Path) -> CocoFile:
     if not path.is_file():
         raise FileNotFoundError(f"annotations: no file at {path}")
     try:
-        content = path.read_text(encoding="utf-8-sig")
+        content = read_text(path, MOST)
         file = CocoFile.model_validate_json(content)
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: expected UTF-8 text: {error}") from error
     except ValidationError as error:
         raise problem_list(path, faults_of_form(error, content)) from error
     if problems := list(contradictions(file)):
@@ -99,7 +125,7 @@ def faults_of_form(error: ValidationError, content: str) -> Iterator[str]:
     if faults[0]["type"] == "json_invalid":
         yield f"expected JSON: {faults[0]['ctx']['error']}"
         return
-    parsed = json.loads(content)
+    parsed = from_json(content)
     for fault in faults:
         place = place_of(fault["loc"], parsed)
         if fault["type"] == "missing":

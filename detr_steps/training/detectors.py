@@ -8,20 +8,20 @@ from pathlib import Path
 
 import torch
 from PIL import Image
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights
 
 from ..inference import detections, for_inference
-from ..inference.exported import read_onnx
-from ..official import load_official
+from ..inference.exported import read_notes, read_onnx
+from ..official import load_official, match_names
+from ..reading import check_class_names, parse_json, plain_file
 from ..step8_set_loss import Step8
-from .checkpoints import load_weights, save_weights
+from .checkpoints import check_weights, load_weights, read_header, read_pickle, save_weights
 from .coco import NO_CLASSES
 from .huggingface import read_folder
 from .normalisation import FULL_SIDE, longest_for, prepare
 from .scenes import Scenes
-from .sizes import SIDES, build, sizes_of
+from .sizes import SIDES, build, checked, outline, sizes_of
 
 SHIPPED = Path(__file__).parent / "shipped" / "scenes.safetensors"
 OFFICIAL_URL = "https://dl.fbaipublicfiles.com/detr/"
@@ -127,6 +127,10 @@ def load_detector(weights: str | Path = "shipped", url: str = OFFICIAL_URL) -> D
 def folder_detector(folder: Path) -> Detector:
     """Step8 with the weights of a folder that `transformers` wrote."""
     content = read_folder(folder)
+    try:
+        match_names(outline(kind="full", **content.sizes), content.state_dict)
+    except ValueError as error:
+        raise ValueError(f"{folder}: {error}") from error
     model = build("full", **content.sizes)
     load_official(model, content.state_dict)
     return Detector(model.eval(), content.classes, content.short_side)
@@ -134,23 +138,22 @@ def folder_detector(folder: Path) -> Detector:
 
 def trained_detector(path: Path) -> Detector:
     """A model from a file that `save_detector` wrote."""
-    try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path}: expected a complete safetensors file: {error}") from error
+    shapes, metadata = read_header(path)
     if metadata.get("model") not in SIDES:
         raise ValueError(f"{path}: expected weights that this program trained, found others")
-    classes = tuple(json.loads(metadata["classes"]))
+    classes, short_side = read_notes(metadata, path)
     sizes = {"kind": "small", "num_classes": len(classes)}  # where the file does not say
     if "sizes" in metadata:
-        sizes = json.loads(metadata["sizes"])
+        sizes = parse_json(metadata["sizes"], f"{path}: sizes")
+    sizes = checked(sizes, shapes, path)
+    check_class_names(classes, path, sizes["num_classes"])
+    check_weights(outline(**sizes), shapes, path)
     model = build(**sizes)
     load_weights(model, path)
     for name, tensor in model.state_dict().items():
         if not tensor.isfinite().all():
             raise ValueError(f"{path}: expected finite weights, found NaN or infinity in {name}")
-    return Detector(model.eval(), classes, int(metadata["short_side"]))
+    return Detector(model.eval(), classes, short_side)
 
 
 def first_model(
@@ -234,7 +237,7 @@ def hash_prefix(file: str) -> str:
 def official_detector(name: str, path: Path) -> Detector:
     """Step8 with the weights of an official file, whose hash is checked."""
     file, arguments = OFFICIAL[name]
-    with path.open("rb") as content:
+    with plain_file(path).open("rb") as content:
         digest = hashlib.file_digest(content, "sha256").hexdigest()
     if not digest.startswith(hash_prefix(file)):
         raise ValueError(
@@ -242,6 +245,6 @@ def official_detector(name: str, path: Path) -> Detector:
             f"found {digest[:8]}; delete it and fetch it again"
         )
     model = build("full", **arguments)
-    load_official(model, torch.load(path, map_location="cpu", weights_only=True))
+    load_official(model, read_pickle(path))
     classes = tuple(FasterRCNN_ResNet50_FPN_Weights.DEFAULT.meta["categories"])
     return Detector(model.eval(), classes, FULL_SIDE)

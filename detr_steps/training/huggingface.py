@@ -4,7 +4,6 @@ Reading needs no `transformers`: names as its versions 4 and 5 write them are kn
 backbone of `timm` or of its own.
 """
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,9 +18,11 @@ from torch import Tensor, nn
 from ..extras import needed
 from ..files import check_folder
 from ..official import official_name
+from ..reading import check_class_names, check_side, plain_file, read_json
 from ..step8_set_loss import Step8
+from .checkpoints import read_pickle
 from .normalisation import FULL_SIDE, longest_for
-from .sizes import BLOCKS, DEPTHS, sizes_of
+from .sizes import BLOCKS, DEPTHS, checked, sizes_of
 
 # transformers -> official; a name is rewritten by every pattern that it matches
 NAMES = (
@@ -121,21 +122,24 @@ def read_folder(folder: Path) -> FolderContent:
         expected = f"config.json and {' or '.join(WEIGHTS)}"
         raise FileNotFoundError(f"{folder}: expected {expected}")
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = read_json(folder / "config.json")
         if config["model_type"] != "detr":
             raise ValueError(f"expected a model of the type detr, found {config['model_type']}")
         state = read_weights(files[0])
         sizes = {
-            "num_classes": len(state["class_embed.bias"]) - 1,
             "backbone": backbone_name(state),
             "dilation": bool(config.get("dilation", False)),
             **{ours: config[theirs] for ours, theirs in SIZES.items()},
         }
+        shapes = {name: tensor.shape for name, tensor in state.items()}
+        checked({"kind": "full", **sizes}, shapes, folder)
+        sizes["num_classes"] = len(state["class_embed.bias"]) - 1
         labels = config.get("id2label", {"0": "LABEL_0", "1": "LABEL_1"})  # what is not written
         names = [labels.get(str(i), "N/A") for i in range(sizes["num_classes"])]
+        check_class_names(names, folder)
         side = read_side(folder / "preprocessor_config.json")
     except Exception as error:
-        reason = f"{type(error).__name__}: {error}"
+        reason = f"{type(error).__name__}: {' '.join(str(error).split()):.300}"
         raise ValueError(f"{folder}: expected a DETR of transformers: {reason}") from error
     return FolderContent(state, sizes, tuple(names), side)
 
@@ -144,13 +148,16 @@ def read_side(file: Path) -> int:
     """The shorter side that an image processor resizes to, or DETR's own."""
     if not file.is_file():
         return FULL_SIDE
-    size = json.loads(file.read_text(encoding="utf-8")).get("size", {})
-    return int(size.get("shortest_edge", FULL_SIDE)) if isinstance(size, dict) else int(size)
+    size = read_json(file).get("size", {})
+    side = size.get("shortest_edge", FULL_SIDE) if isinstance(size, dict) else size
+    check_side(side, file)
+    return side
 
 
 def read_weights(file: Path) -> dict[str, Tensor]:
     """The tensors of a file under their official names."""
-    tensors = load_file(file) if file.suffix == ".safetensors" else torch.load(file, "cpu")
+    plain_file(file)
+    tensors = load_file(file) if file.suffix == ".safetensors" else read_pickle(file)
     official = official_names(tensors)
     return {k: v for k, v in official.items() if not k.endswith("num_batches_tracked")}
 

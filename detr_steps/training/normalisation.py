@@ -17,6 +17,11 @@ def longest_for(short_side: int) -> int:
     return round(short_side * FULL_LONGEST / FULL_SIDE)
 
 
+def scale_to(size: tuple[int, int], short_side: int) -> float:
+    """By how much an image of a size is enlarged for a model."""
+    return min(short_side / min(size), longest_for(short_side) / max(size))
+
+
 def to_input() -> list[v2.Transform]:
     """What turns a resized picture into a float image [3, H, W], normalised as DETR does."""
     return [

@@ -1,9 +1,58 @@
-"""Picture files of any kind, as upright RGB."""
+"""Picture files of many kinds, as upright RGB."""
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 from PIL import Image, ImageOps
+
+from ..reading import plain_file
+from .normalisation import scale_to
+
+MOST_PIXELS = 89_478_485  # where PIL warns: a quarter of a GiB in RGB. Twice as many PIL refuses
+KNOWN = (  # not EPS, for example, which PIL hands to another program that runs what is in it
+    "AVIF", "BMP", "GIF", "ICO", "JPEG", "JPEG2000", "MPO", "PCX", "PNG", "PPM", "SGI", "TGA",
+    "TIFF", "WEBP",
+)  # fmt: skip
+OPENING = Lock()  # the filters of warnings are the process's own
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Image.Image]:
+    """A picture file of one of the `KNOWN` kinds, not decoded yet.
+
+    Raises:
+        ValueError: here or in the block the file cannot be read, or has more than `MOST_PIXELS`; it
+            is named.
+    """
+    try:
+        with open_header(plain_file(path)) as file:
+            if file.width * file.height > MOST_PIXELS:
+                raise ValueError(too_many_pixels(f"{file.width}x{file.height}"))
+            yield file
+    except Image.DecompressionBombError as error:
+        reason = too_many_pixels("more than twice as many")
+        raise ValueError(f"{path}: cannot be read as an image: {reason}") from error
+    except Exception as error:  # PIL's decoders raise many classes on damage, struct.error as well
+        reason = str(error) or type(error).__name__
+        raise ValueError(f"{path}: cannot be read as an image: {reason}") from error
+
+
+def open_header(path: Path) -> Image.Image:
+    """As `PIL.Image.open`, without the warning where `opened` raises an error."""
+    Image.init()
+    kinds = [kind for kind in KNOWN if kind in Image.OPEN]  # some builds of PIL lack AVIF
+    with OPENING, warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        return Image.open(path, formats=kinds)
+
+
+def too_many_pixels(found: str) -> str:
+    """The error of a picture that would take too much memory."""
+    return f"expected at most {MOST_PIXELS / 1e6:.0f} million pixels, found {found}"
 
 
 def read_picture(path: Path, size: tuple[int, int] | None = None) -> Image.Image:
@@ -18,15 +67,30 @@ def read_picture(path: Path, size: tuple[int, int] | None = None) -> Image.Image
             is turned, and not those after, it stays as it is stored.
 
     Raises:
-        ValueError: the file cannot be read, or its numbers are no picture; it is named.
+        ValueError: the file cannot be read, has more than `MOST_PIXELS`, or its numbers are no
+            picture; it is named.
     """
-    try:
-        with Image.open(path) as file:
-            upright = ImageOps.exif_transpose(file)
-            as_stored = size == file.size and size != upright.size
-            return as_rgb(file if as_stored else upright)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path}: cannot be read as an image: {error}") from error
+    with opened(path) as file:
+        upright = ImageOps.exif_transpose(file)
+        as_stored = size == file.size and size != upright.size
+        return as_rgb(file if as_stored else upright)
+
+
+def check_shape(path: Path, size: tuple[int, int], short_side: int, least: int = 1) -> None:
+    """Refuses a picture of which a model would see less than `least` pixels across.
+
+    Args:
+        path: of the picture, for the error.
+        size: its width and height.
+        short_side: see `Detector`.
+        least: pixels of the shorter side of the resized picture.
+
+    Raises:
+        ValueError: the picture is too long and narrow.
+    """
+    if min(size) * scale_to(size, short_side) < least:
+        found = "x".join(map(str, size))
+        raise ValueError(f"{path}: expected an image that is less long and narrow, found {found}")
 
 
 def as_rgb(picture: Image.Image) -> Image.Image:
@@ -41,5 +105,6 @@ def as_rgb(picture: Image.Image) -> Image.Image:
     if not fitting:
         found = f"{pixels.min():g} to {pixels.max():g}"
         raise ValueError(f"expected pixels from 0 to {scales[-1]:g}, found {found}")
-    grey = (pixels * (255 / fitting[0])).round().astype(np.uint8)
+    pixels *= 255 / fitting[0]  # in place: a large picture takes eight bytes a pixel
+    grey = pixels.round(out=pixels).astype(np.uint8)
     return Image.fromarray(grey).convert("RGB")

@@ -1,8 +1,13 @@
 """Models by their sizes: read off a model, kept beside its weights, and built again."""
 
 import math
+import re
+from collections.abc import Mapping, Sequence
+from numbers import Real
+from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from ..backbone import stage_channels
@@ -65,6 +70,75 @@ def build(kind: str, **sizes: Any) -> Step8:
     model = Step8(**OFFICIAL_SIZES | sizes)
     make_official(model)
     return model
+
+
+def checked(sizes: object, shapes: Mapping[str, Sequence[int]], file: Path) -> dict[str, Any]:
+    """Sizes that came from a file, after a check against the tensors there; nothing large is built.
+
+    Args:
+        sizes: see `build`.
+        shapes: of the file's tensors, under our names or under the official ones.
+        file: for errors.
+
+    Raises:
+        ValueError: a size is not one, or another than that of the tensors.
+    """
+    if not isinstance(sizes, dict):
+        raise ValueError(f"{file}: sizes: expected names with values, found {sizes!r:.60}")
+    counted = counted_sizes(shapes)
+    for name, found in ({"kind": None} | counted | sizes).items():
+        expected = known_size(name, found, counted)
+        if expected:
+            raise ValueError(f"{file}: {name}: expected {expected}, found {found!r:.60}")
+    return counted | sizes
+
+
+def counted_sizes(shapes: Mapping[str, Sequence[int]]) -> dict[str, int]:
+    """The sizes that the shapes of a model's tensors show; 0 where a tensor is missing."""
+
+    def length(pattern: str, axis: int = 0) -> int:
+        found = (shape for name, shape in shapes.items() if re.search(pattern, name))
+        return next((shape[axis] for shape in found if len(shape) > axis), 0)
+
+    def layers(part: str) -> int:
+        matches = (re.search(rf"\b{part}\.(?:layers\.)?(\d+)\.", name) for name in shapes)
+        return len({match[1] for match in matches if match})
+
+    return {
+        "num_classes": length(r"^class_(head|embed)\.bias$") - 1,
+        "num_queries": length(r"^(query_pos|query_embed\.weight)$"),
+        "emb_dim": length(r"^(query_pos|query_embed\.weight)$", 1),
+        "enc_layers": layers("encoder"),
+        "dec_layers": layers("decoder"),
+        "dim_feedforward": length(r"encoder\.(layers\.)?0\.linear1\.bias$"),
+    }
+
+
+def known_size(name: str, value: object, counted: Mapping[str, int]) -> str:
+    """What was expected of a size instead of its value, or nothing where that is fine."""
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    if name in counted:
+        fine = whole and value == counted[name] and value > 0
+        return "" if fine else f"{max(counted[name], 1)}, as the tensors have it"
+    expected, fine = {
+        "kind": (f"one of {', '.join(SIDES)}", isinstance(value, str) and value in SIDES),
+        "nhead": (
+            f"a divisor of emb_dim = {counted['emb_dim']}",
+            whole and value > 0 and counted["emb_dim"] % value == 0,
+        ),
+        "dropout": ("a number from 0 to below 1", number and 0 <= value < 1),
+        "temperature": ("a number above 0", number and value > 0),
+        "backbone": (f"one of {', '.join(DEPTHS)}", isinstance(value, str) and value in DEPTHS),
+        "dilation": ("true or false", isinstance(value, bool)),
+    }.get(name, ("no such size", False))
+    return "" if fine else expected
+
+
+def outline(**sizes: Any) -> Step8:
+    """As `build`, without memory for its tensors, which have shapes alone."""
+    with torch.device("meta"):
+        return build(**sizes)
 
 
 def describe(model: Step8, side: int) -> str:

@@ -9,9 +9,8 @@ from pathlib import Path
 from statistics import median
 
 import torch
-from PIL import Image
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from ..files import whole_file
 from ..step7_hungarian_matching import box_cxcywh_to_xyxy
@@ -19,8 +18,8 @@ from .batches import STRIDE, SeededItems
 from .coco import CocoScenes
 from .coco_file import Objects, problem_list, usable_objects
 from .evaluation import COCO_LARGE
-from .normalisation import longest_for
-from .pictures import read_picture
+from .normalisation import scale_to
+from .pictures import check_shape, opened, read_picture
 from .tiles import Frames, draw_grid, draw_tile
 
 FEWEST_QUERIES = 16  # that the small model has
@@ -111,9 +110,9 @@ class Survey:
 
     def table(self, title: str) -> Table:
         """The same as a table."""
-        table = Table(title=escape(title), show_header=False)
+        table = Table(title=Text(title), show_header=False)
         for line in self.lines():
-            table.add_row(*map(escape, line))
+            table.add_row(*map(Text, line))
         return table
 
 
@@ -169,18 +168,11 @@ def look_at(data: CocoScenes, index: int) -> Look:
             f"{path} (image id {entry.id}): expected {sizes[0]} pixels as the annotations say, "
             f"found {sizes[1]}; boxes would lie elsewhere"
         )
-    if min(picture.size) * scale_to(picture.size, data.short_side) < NARROWEST:
-        found = "x".join(map(str, picture.size))
-        raise ValueError(f"{path}: expected an image that is less long and narrow, found {found}")
-    with Image.open(path) as file:
+    check_shape(path, picture.size, data.short_side, NARROWEST)
+    with opened(path) as file:
         turned = file.getexif().get(ORIENTATION) in range(2, 9) and file.size != entry.size
         mode = file.mode + (", turned" if turned else "")
     return Look(mode, picture.size, usable_objects(data.annotations_of[entry.id], *picture.size))
-
-
-def scale_to(size: tuple[int, int], short_side: int) -> float:
-    """By how much an image of a size is enlarged for a model."""
-    return min(short_side / min(size), longest_for(short_side) / max(size))
 
 
 def draw_data(data: CocoScenes, path: Path) -> None:

@@ -17,7 +17,7 @@ from ..inputs import read_layers
 from ..step7_hungarian_matching import Pairs
 from ..step8_set_loss import Step8, mean_over_processes
 from .batches import SeededItems, StepSampler, Target, collate, flip_some, mixed_seed
-from .checkpoints import load_checkpoint, save_checkpoint
+from .checkpoints import CHECKPOINT, check_form, load_checkpoint, save_checkpoint
 from .detectors import save_detector
 from .evaluation import METRICS, evaluate
 from .sizes import sizes_of
@@ -166,6 +166,20 @@ def schedule(settings: Settings) -> Callable[[int], float]:
     return factor
 
 
+def load_steps_of(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Loads what an optimizer has learnt of its steps, after a check of kinds and shapes.
+
+    Raises:
+        Exception: of many classes; the state is of another optimizer.
+    """
+    before = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict(state)
+    check_form(before, optimizer.state_dict()["param_groups"], "optimizer")
+    for parameter, steps in optimizer.state.items():
+        moments = dict.fromkeys(("exp_avg", "exp_avg_sq"), parameter)
+        check_form({"step": torch.tensor(0.0), **moments}, steps, "optimizer")
+
+
 @dataclass
 class Stage:
     """One of the two stages of a run: what is trained, by what, and for how long.
@@ -254,11 +268,14 @@ class Trainer:
         """Refuses a run that cannot begin or go on, before anything is written.
 
         Raises:
-            ValueError: the data has too few images, or the folder holds another run.
+            ValueError: the data has too few images, or the folder holds another run, or a
+                checkpoint that this one cannot go on from.
         """
         self.make_sampler("train", 0, 0)
-        if self.folder:
-            load_checkpoint(self.folder, self.decided_by)
+        state = load_checkpoint(self.folder, self.decided_by) if self.folder else None
+        if state is not None:
+            of_name = {"pretrain": self.pretrain_stage, "train": self.train_stage}
+            self.restore(of_name[state["stage"]](), state)
 
     def run(self) -> Step8:
         """Both stages, from the last checkpoint if there is one; returns the trained model."""
@@ -353,13 +370,25 @@ class Trainer:
             )
 
     def restore(self, stage: Stage, state: dict) -> int:
-        """Brings a stage to where its checkpoint was; returns the steps that are done."""
-        stage.module.load_state_dict(state["module"])
-        stage.optimizer.load_state_dict(state["optimizer"])
-        stage.scheduler.load_state_dict(state["scheduler"])
-        self.history, self.losses = state["history"], state["losses"]
-        if self.accelerator.scaler is not None:
-            self.accelerator.scaler.load_state_dict(state["scaler"])
+        """Brings a stage to where its checkpoint was; returns the steps that are done.
+
+        Raises:
+            ValueError: the checkpoint does not fit the stage; names the file.
+        """
+        try:
+            check_form(stage.module.state_dict(), state["module"], "module")
+            stage.module.load_state_dict(state["module"])
+            load_steps_of(stage.optimizer, state["optimizer"])
+            before = stage.scheduler.state_dict()
+            check_form(before, state["scheduler"], "scheduler")
+            stage.scheduler.load_state_dict({name: state["scheduler"][name] for name in before})
+            if self.accelerator.scaler is not None:
+                self.accelerator.scaler.load_state_dict(state["scaler"])
+        except Exception as error:  # torch raises many classes on what it did not write
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            file = self.folder / CHECKPOINT
+            raise ValueError(f"{file}: expected a checkpoint of this run: {reason:.200}") from error
+        self.history, self.losses = list(state["history"]), list(state["losses"])
         return state["step"]
 
     def make_sampler(self, name: str, start: int, steps: int) -> StepSampler:
