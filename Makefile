@@ -5,7 +5,7 @@ READY := .venv/.ready
 THREADS ?= 1
 PYTEST = OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest -p tests.kernels --nbval -n 2 --dist loadscope
 
-.PHONY: help run test test-all test-units test-notebooks site slides lab course train bench mutation lint format update lock clean
+.PHONY: help run test test-all test-units test-notebooks site slides lab course train bench mutation lint format update lock audit clean
 
 help: ## these lines
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,10 +64,12 @@ update: $(READY) ## execute the notebooks and store their outputs, after a chang
 	$(BIN)/python -m detr_steps overview notebooks/overview.png
 	$(BIN)/python -m detr_steps gallery notebooks/detections.png
 
-# torch pins the CUDA packages that belong to it; leaving them out keeps the CPU-only build possible
-lock: $(READY) ## pin the newest versions that pyproject.toml allows
-	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --upgrade --no-annotate \
-		--no-header --python-version 3.11 | grep -vE '^(nvidia-|cuda-|triton)' > requirements.txt
+lock: $(READY) ## pin what pyproject.toml needs, with hashes; UPGRADE=--upgrade takes the newest
+	$(BIN)/uv pip compile --quiet pyproject.toml --extra dev --universal --no-annotate --no-header \
+		--python-version 3.11 --generate-hashes $(UPGRADE) -o requirements.txt
+
+audit: $(READY) ## known vulnerabilities of the pinned packages, as PyPI lists them
+	$(BIN)/python -m tests.audit
 
 # TORCH=cpu and TORCH=cuda choose PyTorch's build, else the machine does
 $(READY): requirements.txt pyproject.toml
