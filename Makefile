@@ -5,7 +5,7 @@ READY := .venv/.ready
 THREADS ?= 1
 PYTEST = OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest -p tests.kernels --nbval -n 2 --dist loadscope
 
-.PHONY: help run test test-all test-units test-notebooks site slides lab course train bench mutation lint format update lock audit clean
+.PHONY: help run test test-all test-units test-notebooks site slides lab course train bench mutation lint format update lock audit matrix clean
 
 help: ## these lines
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -14,7 +14,7 @@ run: $(READY) ## execute all notebooks, write them as HTML under build/
 	$(BIN)/python -m detr_steps run
 
 test: $(READY) ## unit tests without the slow ones, and nbval on all notebooks
-	$(PYTEST) -m "not slow"
+	$(PYTEST) -m "not slow and not long"
 
 test-all: $(READY) ## all tests: also a killed run, two processes, compilation
 	$(PYTEST)
@@ -70,6 +70,9 @@ lock: $(READY) ## pin what pyproject.toml needs, with hashes; UPGRADE=--upgrade 
 
 audit: $(READY) ## known vulnerabilities of the pinned packages, as PyPI lists them
 	$(BIN)/python -m tests.audit
+
+matrix: $(READY) ## the tests under other Pythons, processors, threads; ONLY="NAME ..." takes some rows
+	$(BIN)/python -m tests.matrix $(ONLY)
 
 # TORCH=cpu and TORCH=cuda choose PyTorch's build, else the machine does
 $(READY): requirements.txt pyproject.toml

@@ -5,6 +5,10 @@
 set -eu
 cd "$(dirname "$0")"
 PYTHON=${PYTHON:-python3} BIN=${BIN:-.venv/bin} READY=${READY:-.venv/.ready}
+if [ ! -w . ]; then
+    echo "$PWD cannot be written, and .venv is made there: copy the project to a folder of yours" >&2
+    exit 2
+fi
 small="about 0.6 GB to download, 2 GB on disk, some 3 minutes at 50 Mbit/s"
 large="about 3.4 GB to download, 7 GB on disk, some 10 minutes at 50 Mbit/s"
 quiet=--quiet
@@ -36,14 +40,16 @@ install() {
 }
 
 # Every package has to have a hash that requirements.txt knows. PyTorch's own index has builds of
-# torch and torchvision whose hashes are not there: these two alone come without.
+# torch and torchvision whose hashes are not there: these two alone come without. What builds a
+# package that comes as source is checked as well.
+hashed="--require-hashes --no-deps --build-constraints requirements.txt"
 install_all() {
     if [ "$build" = cpu ]; then
         locked 'torch|torchvision|triton|nvidia-.*|cuda-.*' 1 > "$BIN/locked.txt"
-        install --require-hashes --no-deps -r "$BIN/locked.txt" &&
+        install $hashed -r "$BIN/locked.txt" &&
             install --no-deps $backend $pytorch
     else
-        install --require-hashes --no-deps -r requirements.txt
+        install $hashed -r requirements.txt
     fi
 }
 

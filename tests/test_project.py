@@ -116,7 +116,8 @@ needs_make = pytest.mark.skipif(
 )
 SMALL, LARGE = "about 0.6 GB to download, 2 GB on disk", "about 3.4 GB to download, 7 GB on disk"
 INSTALL = "uv pip install --quiet --compile-bytecode"
-TO_USUAL = f"{INSTALL} --require-hashes --no-deps -r requirements.txt"
+HASHED = f"{INSTALL} --require-hashes --no-deps --build-constraints requirements.txt -r"
+TO_USUAL = f"{HASHED} requirements.txt"
 BY_PIP = "python -m pip install --quiet --require-hashes --no-deps -r requirements.txt"
 PACKAGE_ITSELF = "python -m pip install --quiet --no-deps --no-build-isolation -e ."
 
@@ -125,7 +126,7 @@ def to_cpu(folder):
     """The calls of the CPU-only build: all but PyTorch by their hashes, then PyTorch."""
     pins = re.findall(r"^(?:torch|torchvision)==\S+", (ROOT / "requirements.txt").read_text(), re.M)
     return [
-        f"{INSTALL} --require-hashes --no-deps -r {folder}/locked.txt",
+        f"{HASHED} {folder}/locked.txt",
         f"{INSTALL} --no-deps --torch-backend cpu {' '.join(pins)}",
     ]
 

@@ -1,0 +1,1 @@
+"""The same tests under other machines' conditions: `python -m tests.matrix --help`."""
