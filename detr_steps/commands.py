@@ -481,6 +481,8 @@ def detect(
     for path, copy in zip(pictures, copies, strict=True):
         picture = read_picture(path)
         found = detector.find(picture, threshold)
+        if not found["boxes"].isfinite().all():
+            raise ValueError(f"{weights}: expected weights that find finite boxes, found others")
         draw_found(picture, found, detector.classes)
         out.mkdir(parents=True, exist_ok=True)
         with whole_file(copy) as new:

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import torch
 
-from ..arguments import check_arguments
 from ..extras import needed
 from ..files import whole_file
-from ..inputs import kind, mismatch
+from ..inputs import check_predictions, kind, mismatch
 from ..reading import check_class_names, check_side, parse_json, plain_file
 from ..step8_set_loss import Step8
 from .ready import for_inference
@@ -100,7 +100,18 @@ def read_onnx(file: Path) -> tuple[OtherRuntime, tuple[str, ...], int]:
         found = f"{', '.join(given)} -> {', '.join(returned)}"
         raise ValueError(f"{file}: expected a model that `export` wrote, found {found}")
     classes, short_side = read_notes(notes, file, last - 1 if isinstance(last, int) else None)
-    return OtherRuntime(lambda arrays: session.run(OUTPUTS, arrays)), classes, short_side
+
+    def run(arrays: dict[str, np.ndarray]) -> Sequence[np.ndarray]:
+        try:
+            found = session.run(OUTPUTS, arrays)
+            tensors = dict(zip(OUTPUTS, map(torch.from_numpy, found), strict=True))
+            check_predictions(tensors, len(classes), "predictions")
+        except Exception as error:  # as above
+            reason = f"expected a model that `export` wrote, which failed: {error}"
+            raise ValueError(f"{file}: {reason}") from error
+        return found
+
+    return OtherRuntime(run), classes, short_side
 
 
 def read_notes(
