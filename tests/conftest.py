@@ -19,7 +19,7 @@ SMALL = {
     5: {"dec_layers": 3},
 }
 
-# DETR_STEPS_EXAMPLES=1000 looks longer; which examples are drawn is the same on every machine
+# DETR_STEPS_EXAMPLES=1000 looks longer; the same tests draw the same examples again
 EVERYWHERE = {
     "derandomize": True,
     "deadline": None,

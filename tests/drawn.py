@@ -23,13 +23,15 @@ class Case(NamedTuple):
     """A model, predictions of L layers for B images, and their targets.
 
     Args:
-        model: a Step8 with costs and weights of its own.
+        model: a Step8 that was built with `weights`.
+        weights: its costs and weights by name.
         class_logits: [L, B, N, C+1].
         bbox_pred: [L, B, N, 4].
         targets: labels and boxes of each image.
     """
 
     model: torch.nn.Module
+    weights: dict[str, float]
     class_logits: torch.Tensor
     bbox_pred: torch.Tensor
     targets: list[dict[str, torch.Tensor]]
@@ -99,7 +101,7 @@ def cases(draw, coarse=None, least=0, dtype=torch.float64) -> Case:
         for size in sizes
     ]
     logits = 4 * numbers(layers, images, queries, classes + 1).to(dtype) - 2
-    return Case(model, logits, numbers(layers, images, queries, 4).to(dtype), targets)
+    return Case(model, weights, logits, numbers(layers, images, queries, 4).to(dtype), targets)
 
 
 def rearranged(targets: list[dict], orders: list[list[int]]) -> list[dict]:
@@ -112,7 +114,7 @@ def rearranged(targets: list[dict], orders: list[list[int]]) -> list[dict]:
 
 def plain_cost(case: Case, layer: int, image: int) -> list[list[float]]:
     """The matching cost of every query and object, written out."""
-    model, target = case.model, case.targets[image]
+    weights, target = case.weights, case.targets[image]
     rows = []
     for logits, box in zip(
         case.class_logits[layer, image], case.bbox_pred[layer, image].tolist(), strict=True
@@ -121,8 +123,9 @@ def plain_cost(case: Case, layer: int, image: int) -> list[list[float]]:
         rows.append([])
         for label, other in zip(target["labels"].tolist(), target["boxes"].tolist(), strict=True):
             distance = sum(abs(x - y) for x, y in zip(box, other, strict=True))
-            cost = -model.cost_class * probabilities[label].item() + model.cost_bbox * distance
-            rows[-1].append(cost - model.cost_giou * plain_giou(box, other))
+            cost = -weights["cost_class"] * probabilities[label].item()
+            cost += weights["cost_bbox"] * distance
+            rows[-1].append(cost - weights["cost_giou"] * plain_giou(box, other))
     return rows
 
 

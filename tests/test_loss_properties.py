@@ -27,7 +27,7 @@ def plain_terms(case, layer: int) -> dict[str, float]:
         objects += len(way)
         for query, logits in enumerate(case.class_logits[layer, image].tolist()):
             label = target["labels"][way.index(query)].item() if query in way else no_object
-            weight = case.model.class_weight[-1].item() if label == no_object else 1.0
+            weight = case.weights["no_object_weight"] if label == no_object else 1.0
             log_sum = math.log(sum(math.exp(x) for x in logits))
             negative += weight * (log_sum - logits[label])
             weights += weight
@@ -56,13 +56,13 @@ def is_close(found, expected) -> bool:
 @times(2)
 @given(cases(coarse=False))
 def test_the_loss_is_the_one_in_plain_numbers(case):
-    model, expected = case.model, 0.0
+    weights, expected = case.weights, 0.0
     for layer, terms in enumerate(case.terms()):
         plain = plain_terms(case, layer)
         assert terms.keys() == plain.keys()
         assert all(is_close(terms[name], plain[name]) for name in plain)
-        expected += model.w_class * plain["class"]
-        expected += model.w_bbox * plain["bbox"] + model.w_giou * plain["giou"]
+        expected += weights["w_class"] * plain["class"]
+        expected += weights["w_bbox"] * plain["bbox"] + weights["w_giou"] * plain["giou"]
     assert is_close(case.loss(), expected)
 
 
@@ -73,6 +73,7 @@ def test_loss_and_gradients_are_finite(dtype):
     @times(1)
     @given(cases(dtype=dtype), st.sampled_from([0.0, 1.0, 100.0, 1e6, 1e30]))
     def holds(case, certainty):
+        case.model.w_giou = min(case.model.w_giou, 2.0)  # DETR's weight is the largest so far
         case = with_gradients(case._replace(class_logits=certainty * case.class_logits))
         loss = case.loss()
         loss.backward()
