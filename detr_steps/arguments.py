@@ -16,7 +16,6 @@ from torch import nn
 from torchvision.models import ResNet, list_models
 
 from .inputs import kind, mismatch
-from .reading import MOST_SIDE
 
 FLOAT = torch.finfo(torch.float32)  # models compute in it, so that beyond it a number is 0 or inf
 RESNETS = ("resnet*", "resnext*", "wide_resnet*")
@@ -72,7 +71,6 @@ RANGES = {
     "w_bbox": WEIGHT,
     "w_giou": WEIGHT,
     "no_object_weight": POSITIVE,  # with 0, a batch without objects has the loss 0 / 0
-    "short_side": Range(f"a whole number in 1..{MOST_SIDE}", (int,), 1, MOST_SIDE),
 }
 
 

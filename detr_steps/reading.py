@@ -85,30 +85,30 @@ def has_control(text: str) -> bool:
     return any(unicodedata.category(character) in ("Cc", "Cs") for character in text)
 
 
-def check_class_names(names: object, place: str | Path, count: int | None = None) -> None:
-    """`names` is a list of names that can be printed, `count` of them.
+def check_class_names(names: object, place: str, count: int | None = None) -> None:
+    """`names` is a list of names that can be printed, `count` of them; `place` begins the error.
 
     Raises:
         ValueError: it is something else.
     """
     expected = "a list of names" if count is None else f"a list of {count} names"
     if not isinstance(names, list | tuple) or not names:
-        raise ValueError(f"{place}: classes: expected {expected}, found {names!r:.60}")
+        raise ValueError(f"{place}: expected {expected}, found {names!r:.60}")
     for name in names:
         if not isinstance(name, str) or not name or has_control(name):
             raise ValueError(
-                f"{place}: classes: expected names without control characters, found {name!r:.60}"
+                f"{place}: expected names without control characters, found {name!r:.60}"
             )
     if count not in (None, len(names)):
-        raise ValueError(f"{place}: classes: expected {expected}, found {len(names)}")
+        raise ValueError(f"{place}: expected {expected}, found {len(names)}")
 
 
-def check_side(side: object, place: str | Path) -> None:
+def check_side(side: object, place: str) -> None:
     """`side`, to which images' shorter side is resized, is a whole number of pixels.
 
     Raises:
         ValueError: it is something else, or above `MOST_SIDE`.
     """
     if not isinstance(side, int) or isinstance(side, bool) or not 1 <= side <= MOST_SIDE:
-        expected = f"a whole number of pixels from 1 to {MOST_SIDE}"
-        raise ValueError(f"{place}: short_side: expected {expected}, found {side!r:.60}")
+        expected = f"a whole number of pixels in 1..{MOST_SIDE}"
+        raise ValueError(f"{place}: expected {expected}, found {side!r:.60}")

@@ -97,7 +97,7 @@ def test_mistakes_are_named_before_anything_is_computed(tmp_path, monkeypatch):
     model = small_step(8)
     with pytest.raises(TypeError, match="model: expected a Step8, found Step7"):
         export(small_step(7), tmp_path / "a.onnx")
-    with pytest.raises(ValueError, match="classes: expected 5 names, found 2"):
+    with pytest.raises(ValueError, match="classes: expected a list of 5 names, found 2"):
         export(model, tmp_path / "a.onnx", classes=["a", "b"])
     with pytest.raises(FileNotFoundError, match="expected an existing folder, found"):
         export(model, tmp_path / "none" / "a.onnx")

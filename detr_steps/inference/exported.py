@@ -48,9 +48,9 @@ def export(
         raise mismatch(TypeError, "model", "a Step8", type(model).__name__)
     if not isinstance(file, str | os.PathLike):
         raise mismatch(TypeError, "file", "a path", kind(file))
-    check_arguments(short_side=short_side)
+    check_side(short_side, "short_side")
     classes = [str(i) for i in range(model.num_classes)] if classes is None else classes
-    check_class_names(classes, file, model.num_classes)
+    check_class_names(classes, "classes", model.num_classes)
     for package in ("onnx", "onnxscript"):
         needed(package, "onnx")
     with whole_file(Path(file)) as new:
@@ -131,7 +131,7 @@ def read_notes(
         if name not in notes:
             raise ValueError(f"{file}: expected {name} among its notes, found {sorted(notes)}")
     classes = parse_json(notes["classes"], f"{file}: classes")
-    check_class_names(classes, file, count)
+    check_class_names(classes, f"{file}: classes", count)
     side = parse_json(notes["short_side"], f"{file}: short_side")
-    check_side(side, file)
+    check_side(side, f"{file}: short_side")
     return tuple(classes), side

@@ -146,7 +146,7 @@ def trained_detector(path: Path) -> Detector:
     if "sizes" in metadata:
         sizes = parse_json(metadata["sizes"], f"{path}: sizes")
     sizes = checked(sizes, shapes, path)
-    check_class_names(classes, path, sizes["num_classes"])
+    check_class_names(classes, f"{path}: classes", sizes["num_classes"])
     check_weights(outline(**sizes), shapes, path)
     model = build(**sizes)
     load_weights(model, path)

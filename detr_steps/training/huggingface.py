@@ -136,7 +136,7 @@ def read_folder(folder: Path) -> FolderContent:
         sizes["num_classes"] = len(state["class_embed.bias"]) - 1
         labels = config.get("id2label", {"0": "LABEL_0", "1": "LABEL_1"})  # what is not written
         names = [labels.get(str(i), "N/A") for i in range(sizes["num_classes"])]
-        check_class_names(names, folder)
+        check_class_names(names, f"{folder}: classes")
         side = read_side(folder / "preprocessor_config.json")
     except Exception as error:
         reason = f"{type(error).__name__}: {' '.join(str(error).split()):.300}"
@@ -150,7 +150,7 @@ def read_side(file: Path) -> int:
         return FULL_SIDE
     size = read_json(file).get("size", {})
     side = size.get("shortest_edge", FULL_SIDE) if isinstance(size, dict) else size
-    check_side(side, file)
+    check_side(side, f"{file}: short_side")
     return side
 
 
