@@ -33,7 +33,7 @@ def area(top_left: Tensor, bottom_right: Tensor) -> Tensor:
 
 def ratio(part: Tensor, whole: Tensor) -> Tensor:
     """part / whole, 0 where both are 0, as for two boxes without area."""
-    return part / whole.clamp(min=torch.finfo(whole.dtype).tiny)
+    return part / whole.masked_fill(whole < torch.finfo(whole.dtype).tiny, 1)
 
 
 def intersection_and_union(boxes1: Tensor, boxes2: Tensor) -> tuple[Tensor, Tensor]:
