@@ -57,7 +57,8 @@ def box_iou(boxes1: Tensor, boxes2: Tensor) -> Tensor:
 def generalized_box_iou(boxes1: Tensor, boxes2: Tensor) -> Tensor:
     """GIoU of all pairs: corners [..., N, 4] and [..., M, 4] -> [..., N, M] in -1..1.
 
-    GIoU = IoU - (hull - union) / hull, where the hull is the smallest box around both.
+    GIoU = IoU - (hull - union) / hull, where the hull is the smallest box around both. In
+    float32 it is right for sides from 1e-19 to 4e18; smaller boxes count as boxes without area.
     """
     check_boxes(axes="[..., N, 4]", boxes1=boxes1, boxes2=boxes2)
     intersection, union = intersection_and_union(boxes1, boxes2)
