@@ -214,6 +214,12 @@ class Stopped(KeyboardInterrupt):
         self.number = number
 
 
+def ignore_signals(worker: int) -> None:
+    """Lets a process that reads images outlive a request to end all: the run is saved first."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
 class Trainer:
     """Trains a Step8 on a data set; a run that was stopped goes on where its last checkpoint was.
 
@@ -335,7 +341,11 @@ class Trainer:
         sampler = self.make_sampler(stage.name, start, stage.steps)
         items = SeededItems(self.dataset, sampler.seed)
         loader = DataLoader(
-            items, batch_sampler=sampler, collate_fn=collate, num_workers=self.workers
+            items,
+            batch_sampler=sampler,
+            collate_fn=collate,
+            num_workers=self.workers,
+            worker_init_fn=ignore_signals,
         )
         for step, (images, mask, targets) in enumerate(loader, start):
             torch.manual_seed(mixed_seed(sampler.seed, step, self.accelerator.process_index))
