@@ -1,8 +1,17 @@
 """`python -m detr_steps`: the command line."""
 
+import os
 import sys
+import tempfile
+from pathlib import Path
 
 from .extras import advice
+
+try:
+    Path.home()
+except RuntimeError:  # a user without name and home, as in some containers: Jupyter stops at that
+    home = tempfile.TemporaryDirectory()
+    os.environ["HOME"] = home.name
 
 try:
     from .commands import app

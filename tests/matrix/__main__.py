@@ -44,7 +44,7 @@ def counted(junit: Path) -> dict[str, int]:
     return counts
 
 
-def run_row(row: Row, more: list[str]) -> dict:
+def run_row(row: Row, tests: list[str] | None = None) -> dict:
     """The result of a row: its counts, or the reason why this machine cannot run it."""
     folder = HOME / "results"
     folder.mkdir(parents=True, exist_ok=True)
@@ -52,7 +52,7 @@ def run_row(row: Row, more: list[str]) -> dict:
     junit.unlink(missing_ok=True)
     start = time.perf_counter()
     try:
-        command = row.command(junit) + more
+        command = row.command(junit, tests)
     except Unavailable as reason:
         return {"result": f"{NOT_RUN}{reason}"}
     with log.open("w", encoding="utf-8") as lines:
@@ -104,7 +104,7 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--again", action="store_true", help="run finished rows again")
     parser.add_argument("--save", action="store_true", help="write the table into README.md")
     parser.add_argument("--root", metavar="SUITE", help="only make a Debian root, as sid or trixie")
-    parser.add_argument("--select", help="only tests that match, as pytest's -k; nothing is kept")
+    parser.add_argument("--tests", nargs="+", help="files in place of a row's own; nothing is kept")
     found = parser.parse_args(words)
     unknown = set(found.rows) - set(names)
     if unknown:
@@ -122,11 +122,11 @@ def main() -> int:
     results = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     for row in ROWS:
         wanted = not asked.rows or row.name in asked.rows
-        if wanted and (asked.again or asked.select or row.name not in results):
+        if wanted and (asked.again or asked.tests or row.name not in results):
             print(f"{row.name}: {row.differs}", flush=True)
-            results[row.name] = run_row(row, ["-k", asked.select] if asked.select else [])
+            results[row.name] = run_row(row, asked.tests)
             print(f"    {json.dumps(results[row.name])}", flush=True)
-            if not asked.select:
+            if not asked.tests:
                 path.write_text(json.dumps(results, indent=1), encoding="utf-8")
     text = f"Commit {commit()}:\n\n{table(results)}"
     print(text)
