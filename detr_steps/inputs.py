@@ -68,20 +68,22 @@ def check_padding_mask(padding_mask: object, images: Tensor) -> None:
 
 
 def check_boxes(*, axes: str = "[..., 4]", **boxes: object) -> None:
-    """Each argument holds boxes; the leading axes of two of them, `...`, fit each other."""
-    own = axes.count(",")  # how many axes are not leading ones
-    leading: dict[str, torch.Size] = {}
+    """Each argument is a tensor of boxes with these axes."""
+    expected = f"a float tensor {axes}"
     for name, value in boxes.items():
         if not isinstance(value, Tensor) or not value.is_floating_point():
-            raise mismatch(TypeError, name, f"a float tensor {axes}", kind(value))
-        if value.dim() < own or value.shape[-1] != 4:
-            raise mismatch(ValueError, name, f"a float tensor {axes}", kind(value))
-        for other, shape in leading.items():
-            pairs = zip(reversed(shape), reversed(value.shape[:-own]), strict=False)
-            if any(m != n and 1 not in (m, n) for m, n in pairs):
-                expected = f"leading axes that fit {list(shape)}, those of {other}"
-                raise mismatch(ValueError, name, expected, kind(value))
-        leading[name] = value.shape[:-own]
+            raise mismatch(TypeError, name, expected, kind(value))
+        if value.dim() < axes.count(",") or value.shape[-1] != 4:
+            raise mismatch(ValueError, name, expected, kind(value))
+
+
+def check_box_pairs(boxes1: Tensor, boxes2: Tensor) -> None:
+    """Two tensors of boxes [..., 4] that go pair by pair: their leading axes fit."""
+    check_boxes(boxes1=boxes1, boxes2=boxes2)
+    axes = zip(reversed(boxes1.shape), reversed(boxes2.shape), strict=False)
+    if any(m != n and 1 not in (m, n) for m, n in axes):
+        expected = f"a box for each of boxes1, {kind(boxes1)}"
+        raise mismatch(ValueError, "boxes2", expected, kind(boxes2))
 
 
 def read_layers(outputs: Mapping[str, Tensor], num_classes: int) -> list[dict[str, Tensor]]:

@@ -11,13 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .arguments import check_arguments
-from .inputs import check_boxes, read_layers
+from .inputs import check_box_pairs, read_layers
 from .step7_hungarian_matching import Pairs, Step7, box_cxcywh_to_xyxy, generalized_box_iou
 
 
 def giou_loss(boxes1: Tensor, boxes2: Tensor) -> Tensor:
     """1 - GIoU, pair by pair: corners [..., 4] and [..., 4] -> [...] in 0..2."""
-    check_boxes(boxes1=boxes1, boxes2=boxes2)
+    check_box_pairs(boxes1, boxes2)
     return 1 - generalized_box_iou(boxes1[..., None, :], boxes2[..., None, :])[..., 0, 0]
 
 

@@ -228,8 +228,7 @@ CALLS += given("boxes", BOXES, box_cxcywh_to_xyxy)
 for function in (box_iou, generalized_box_iou, giou_loss):
     CALLS += given("boxes1", BOXES, function, BOX)
     CALLS += [("boxes2", function, (BOX, boxes)) for boxes in BOXES]
-    CALLS += [("boxes2", function, (torch.rand(2, 3, 4), torch.rand(5, 3, 4)))]
-CALLS += [("boxes2", giou_loss, (torch.rand(3, 4), torch.rand(5, 4)))]
+CALLS += [("boxes2", giou_loss, (torch.rand(2, n, 4), torch.rand(5, 4))) for n in (2, 3, 6)]
 CALLS += [("boxes1", function, (BOX[0], BOX)) for function in (box_iou, generalized_box_iou)]
 CALLS += given("model", NO_STEP_8, load_official, official())
 CALLS += [("state_dict", load_official, (MODEL, weights)) for weights in WEIGHTS]

@@ -116,8 +116,14 @@ def test_boxes_name_their_axes(function):
     with pytest.raises(TypeError) as raised:
         function(torch.rand(5, 4), torch.ones(5, 4, dtype=torch.int64))
     assert str(raised.value) == f"boxes2: expected a float tensor {axes}, found int64 [5, 4]"
-    with pytest.raises(ValueError, match=r"^boxes2: expected leading axes that fit \[2.*of boxes1"):
-        function(torch.rand(2, 5, 4), torch.rand(3, 5, 4))
+
+
+def test_pairs_of_boxes_are_as_many_on_both_sides():
+    with pytest.raises(ValueError) as raised:
+        giou_loss(torch.rand(3, 4), torch.rand(5, 4))
+    expected = "boxes2: expected a box for each of boxes1, float32 [3, 4], found float32 [5, 4]"
+    assert str(raised.value) == expected
+    assert list(giou_loss(torch.rand(2, 3, 4), torch.rand(1, 4)).shape) == [2, 3]
 
 
 def test_the_checks_of_boxes_read_no_value_and_break_no_graph():
