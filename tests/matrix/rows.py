@@ -27,12 +27,12 @@ def files(names: list[str]) -> list[str]:
     ]
 
 
+USUAL = ["-m", "not slow and not long", "tests", "notebooks"]
+USUAL += ["--ignore=tests/test_browser.py", "--ignore=tests/test_pages.py"]
 SELECTIONS = {
     "all": ["-m", "not long", "tests", "notebooks"],
-    "usual": [
-        *("-m", "not slow and not long", "tests", "notebooks"),
-        *("--ignore=tests/test_browser.py", "--ignore=tests/test_pages.py"),
-    ],
+    "usual": USUAL,
+    "no export": [*USUAL, "--ignore=tests/test_exported.py", "--ignore=tests/test_benchmarks.py"],
     "numbers": files(NUMBERS),
     "offline": files(OFFLINE),
     "rehearsal": ["tests/matrix/rehearsal.py"],
@@ -145,7 +145,7 @@ ROWS = [
     Row("3.13", "Python 3.13", "usual", environment=Environment("3.13", suite="trixie")),
     Row("3.14", "Python 3.14", "usual", environment=Environment("3.14", suite="sid")),
     Row(
-        *("3.15", "Python 3.15, without ONNX Runtime and OpenVINO", "usual"),
+        *("3.15", "Python 3.15, without ONNX Runtime and OpenVINO", "no export"),
         environment=Environment("3.15", without=NO_BUILD_YET, suite="sid"),
     ),
     Row(  # the pictures of training were drawn with AVX-512: other instructions bend its curves
