@@ -157,6 +157,13 @@ def test_an_empty_function_is_not_attempted():
     assert check(empty_function, "box_iou").message == "empty_function: not attempted yet."
 
 
+@pytest.mark.parametrize("value", ["True", '""', "1", "()", "box"])
+def test_a_function_that_returns_something_is_attempted(value):
+    namespace = {}
+    exec(f"def some_function(box): return {value}", namespace)
+    assert checker.is_attempted(namespace["some_function"])
+
+
 def test_the_step_is_found_from_the_base_class():
     source, _ = ATTEMPTS["Step4"]
     assert check(write(source)).message.startswith("MyStep4: passed. It does what Step4 does.")

@@ -176,7 +176,9 @@ def is_attempted(attempt: Any) -> bool:
 def is_stub(function: Callable) -> bool:
     """Whether a function is empty, does what the page's stub does, or raises as unfinished."""
     code = function.__code__
-    operations = {instruction.opname for instruction in dis.get_instructions(code)}
+    # Python 3.15 loads None by an operation that loads other things as well
+    instructions = (one for one in dis.get_instructions(code) if one.argrepr != "None")
+    operations = {instruction.opname for instruction in instructions}
     names = set(code.co_names)
     if names:
         if any("JUMP" in name or "STORE_FAST" in name for name in operations):

@@ -32,7 +32,10 @@ USUAL += ["--ignore=tests/test_browser.py", "--ignore=tests/test_pages.py"]
 SELECTIONS = {
     "all": ["-m", "not long", "tests", "notebooks"],
     "usual": USUAL,
-    "no export": [*USUAL, "--ignore=tests/test_exported.py", "--ignore=tests/test_benchmarks.py"],
+    "no export": [
+        *(*USUAL, "--ignore=tests/test_exported.py"),
+        *("--ignore=tests/test_benchmarks.py", "--ignore=tests/test_commands.py"),
+    ],
     "numbers": files(NUMBERS),
     "offline": files(OFFLINE),
     "rehearsal": ["tests/matrix/rehearsal.py"],
