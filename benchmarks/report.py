@@ -11,9 +11,9 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import torch
 
-from detr_steps.files import write_text
 from detr_steps.inference.bfloat16 import has_bfloat16
 from detr_steps.notebook.drawing import BLUE, VERMILLION
+from detr_steps.writing import write_text
 
 TABLE = ("inference", "compiled", "loss", "training", "memory", "import")
 

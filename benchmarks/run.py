@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.markdown import Markdown
 
-from detr_steps.files import check_folder
+from detr_steps.writing import check_folder
 
 from . import report, rows, runtimes
 from .levers import levers

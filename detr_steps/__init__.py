@@ -2,7 +2,7 @@
 
 Read `step0_...` to `step8_...` in their order. Beside them stand `backbone`, which builds the
 ResNet of Step 0, `arguments`, the table of what constructors accept, and `inputs`, the checks of
-tensors. `reading` and `files` open and write files with care, `extras` names packages that are
+tensors. `reading` and `writing` open and write files with care, `extras` names packages that are
 missing. Around them are seven rooms; no step imports them:
 
     official    the official DETR's weights in Step8

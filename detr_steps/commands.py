@@ -26,7 +26,6 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from .course.protection import Wish, choose_protection
-from .files import check_file, check_folder, whole_file
 from .inference import export as write_onnx
 from .reading import MOST_SIDE, read_text
 from .step8_set_loss import Step8
@@ -43,6 +42,7 @@ from .training.scenes import Scenes
 from .training.sizes import SIDES, describe, sizes_of
 from .training.survey import FEWEST_QUERIES, draw_data
 from .training.trainer import BEST, PRESETS, Settings, Trainer
+from .writing import check_file, check_folder, whole_file
 
 app = typer.Typer(
     help="Train Step8, DETR, evaluate it, and detect with it. Without options it learns from "

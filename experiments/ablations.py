@@ -19,7 +19,6 @@ from torch import Tensor
 from torchvision.ops import batched_nms
 
 from detr_steps import Step8, box_cxcywh_to_xyxy, box_iou
-from detr_steps.files import check_file, write_text
 from detr_steps.inputs import mismatch
 from detr_steps.notebook.attention import silenced
 from detr_steps.notebook.results import COLUMNS, MEASURES, read_ablations, report
@@ -27,6 +26,7 @@ from detr_steps.training.evaluation import collect, count_duplicates, scores
 from detr_steps.training.scenes import Scenes
 from detr_steps.training.small import small_detr
 from detr_steps.training.trainer import DenseDetector, Settings, Trainer
+from detr_steps.writing import check_file, write_text
 
 CHOOSE_SCENES = 500  # of the split "choose", to measure on
 CONFIDENT = 0.5  # least score of a detection that counts as a duplicate

@@ -13,13 +13,13 @@ from safetensors.torch import save
 from torch import Tensor
 
 from detr_steps import Step8
-from detr_steps.files import check_file, whole_file
 from detr_steps.notebook.scene import INDEX, load_scene
 from detr_steps.step7_hungarian_matching import Pairs
 from detr_steps.training.batches import collate
 from detr_steps.training.scenes import Scenes
 from detr_steps.training.small import small_detr
 from detr_steps.training.trainer import Settings, Trainer
+from detr_steps.writing import check_file, whole_file
 
 SCENE_STEPS = 200
 WATCHED = 100  # scenes of the split "choose", after the scene of the series

@@ -27,7 +27,6 @@ import experiments.ablations
 import experiments.film
 from detr_steps.commands import app
 from detr_steps.course import copies, grading
-from detr_steps.files import check_file, check_folder, copy_folder, whole_file, write_text
 from detr_steps.notebook import overview, runner
 from detr_steps.notebook.runner import run_notebooks
 from detr_steps.pages import site, slides
@@ -37,6 +36,7 @@ from detr_steps.training.lock import HOLDER, LOCK, locked, one_run
 from detr_steps.training.scenes import Scenes
 from detr_steps.training.small import small_detr
 from detr_steps.training.trainer import BEST, Settings, Trainer
+from detr_steps.writing import check_file, check_folder, copy_folder, whole_file, write_text
 
 on_unix = pytest.mark.skipif(sys.platform == "win32", reason="limits and rights as Unix has them")
 ROOM = 100_000  # bytes

@@ -1,7 +1,7 @@
 """Every file that is read, damaged at random: it is read, or named in an error that is documented.
 
 No code in a file is run, no program is started, nothing outside of the given folders is opened or
-changed, and memory is bounded. The tries are the same each time; `DETR_STEPS_FUZZ_EXAMPLES=1000`
+changed, and memory is bounded. The tries are the same each time; `DETR_STEPS_EXAMPLES=1000`
 makes so many of each kind.
 """
 
@@ -43,7 +43,7 @@ from detr_steps.training.small import small_detr
 from detr_steps.training.survey import draw_data, survey
 from detr_steps.training.trainer import Settings, Trainer
 
-BUDGET = os.environ.get("DETR_STEPS_FUZZ_EXAMPLES")
+BUDGET = os.environ.get("DETR_STEPS_EXAMPLES")
 MOST_GROWTH = (
     1200  # MiB: no file here has more than a few, and a picture may have 89 million pixels
 )

@@ -57,7 +57,7 @@ def test_the_rooms_are_those_of_the_map():
         "backbone",
         "commands",
         "extras",
-        "files",
+        "writing",
         "inputs",
         "official",
         "reading",

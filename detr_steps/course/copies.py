@@ -21,10 +21,10 @@ from nbformat import NotebookNode, v4, write
 
 from ..exercises.catalogue import TASKS
 from ..exercises.questions import QUESTIONS
-from ..files import check_folder, copy_file, whole_file, write_text
 from ..notebook.runner import execute, read
 from ..pages.site import TITLE, build_site
 from ..reading import read_text
+from ..writing import check_folder, copy_file, whole_file, write_text
 from .grading import find_exercises, mark_questions
 from .submission import PASSED, short_error
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from ..files import check_file, whole_file
+from ..writing import check_file, whole_file
 from .protection import UNPROTECTED, Protection
 from .submission import PASSED, printable
 

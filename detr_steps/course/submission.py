@@ -21,7 +21,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from ..exercises.catalogue import TASKS
 from ..exercises.checker import check, is_attempted
 from ..exercises.observing import safely
-from ..files import write_text
+from ..writing import write_text
 
 PASSED = "passed"
 REPORT_SIZE = 2**20  # bytes, more than any report has

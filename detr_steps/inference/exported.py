@@ -11,10 +11,10 @@ import numpy as np
 import torch
 
 from ..extras import needed
-from ..files import whole_file
 from ..inputs import check_predictions, kind, mismatch
 from ..reading import check_class_names, check_side, parse_json, plain_file
 from ..step8_set_loss import Step8
+from ..writing import whole_file
 from .ready import for_inference
 from .runtimes import INPUTS, OUTPUTS, OtherRuntime, as_graph
 

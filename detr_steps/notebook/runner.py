@@ -13,8 +13,8 @@ import nbformat
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 
-from ..files import check_file, whole_file
 from ..reading import read_text
+from ..writing import check_file, whole_file
 from .saving import tidy
 
 BEYOND = "beyond"  # folder of the notebooks that go on from the nine

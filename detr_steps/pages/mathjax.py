@@ -3,7 +3,7 @@
 from importlib import import_module
 from pathlib import Path
 
-from ..files import copy_file, copy_folder
+from ..writing import copy_file, copy_folder
 
 FONTS = "output/chtml/fonts/woff-v2"
 

@@ -14,8 +14,8 @@ from nbformat import NotebookNode
 from sphinx.application import Sphinx
 from sphinx.util.docutils import docutils_namespace, patch_docutils
 
-from ..files import check_folder, copy_folder
 from ..notebook.runner import BEYOND, read
+from ..writing import check_folder, copy_folder
 from .prepared import opening, outside_links, prepared, titled, with_title
 from .slides import build_slides
 

@@ -22,8 +22,8 @@ from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
-from ..files import check_folder, copy_file, copy_folder, write_text
 from ..notebook.runner import read
+from ..writing import check_folder, copy_file, copy_folder, write_text
 from .mathjax import copy_mathjax
 from .prepared import alt_text, is_folded, opening
 

@@ -10,8 +10,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from ..files import whole_file
 from ..reading import plain_file
+from ..writing import whole_file
 
 CHECKPOINT = "last.checkpoint"
 STAGES = ("pretrain", "train")

@@ -16,10 +16,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..extras import needed
-from ..files import check_folder
 from ..official import official_name
 from ..reading import check_class_names, check_side, plain_file, read_json
 from ..step8_set_loss import Step8
+from ..writing import check_folder
 from .checkpoints import read_pickle
 from .normalisation import FULL_SIDE, longest_for
 from .sizes import BLOCKS, DEPTHS, checked, sizes_of

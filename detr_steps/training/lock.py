@@ -11,7 +11,7 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from filelock import FileLock, Timeout
 
-from ..files import check_folder, write_text
+from ..writing import check_folder, write_text
 
 LOCK, HOLDER = "run.lock", "run.holder"
 

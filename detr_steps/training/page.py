@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ..files import write_text
+from ..writing import write_text
 from .evaluation import METRICS, percent
 from .findings import SURE, Findings, Symptom, sure_of
 from .tiles import BLUE, ORANGE, Frames, draw_grid, draw_tile

@@ -12,8 +12,8 @@ import torch
 from rich.table import Table
 from rich.text import Text
 
-from ..files import whole_file
 from ..step7_hungarian_matching import box_cxcywh_to_xyxy
+from ..writing import whole_file
 from .batches import STRIDE, SeededItems
 from .coco import CocoScenes
 from .coco_file import Objects, problem_list, usable_objects
