@@ -120,7 +120,10 @@ def onednn(level: str) -> dict[str, str]:
 OLDEST = ("torch==2.11.0", "torchvision==0.26.0")
 NO_BUILD_YET = ("onnxruntime", "openvino")  # for Python 3.15
 ROWS = [
-    Row("all", "nothing: one thread", "all"),
+    Row(
+        *("all", "nothing: one thread; 100 drawn examples of each kind", "all"),
+        {"DETR_STEPS_EXAMPLES": "100"},
+    ),
     Row(
         "default",
         "PyTorch without vector instructions, 2 threads",
