@@ -96,7 +96,7 @@ def check_channels(in_channels: object) -> None:
     expected = "channels by level, as {2: 256, ..., 5: 2048}"
     if not isinstance(in_channels, Mapping):
         raise mismatch(TypeError, "in_channels", expected, kind(in_channels))
-    if not in_channels or not all(map(COUNT.holds, in_channels.values())):
+    if not all(map(COUNT.holds, in_channels.values())):
         raise mismatch(ValueError, "in_channels", expected, shortened(in_channels))
 
 

@@ -41,7 +41,7 @@ def test_docstrings_say_the_ranges_of_the_table(thing):
 
 def test_every_argument_of_a_step_stands_in_the_table_and_every_row_is_an_argument():
     taken = {name for thing in BY_KEYWORD for name in inspect.signature(thing).parameters}
-    assert taken - WITHOUT_RANGE | {"short_side"} == set(RANGES)
+    assert taken - WITHOUT_RANGE == set(RANGES)
 
 
 @pytest.mark.parametrize("thing", BY_KEYWORD, ids=lambda thing: thing.__name__)
@@ -80,7 +80,7 @@ def just_inside(row):
 
 def build(name, value):
     """What takes the argument, in a small size."""
-    if name == "short_side" or (RANGES[name] is SWITCH and value in (True, False)):
+    if RANGES[name] is SWITCH and value in (True, False):
         check_arguments(**{name: value})  # its callers write a file, or load weights
     elif name == "emb_dim":
         small_step(1, backbone=BACKBONE, emb_dim=value)  # later on, a multiple of 4, too

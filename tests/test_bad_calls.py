@@ -214,7 +214,7 @@ CALLS = [
 ]
 CALLS += by_name("emb_dim", [0, 30, "32", None], PositionEmbedding2D)
 CALLS += by_name("temperature", [0, -1, NAN, "20"], partial(PositionEmbedding2D, 32))
-CALLS += by_name("in_channels", [None, [256], {}, {2: 0}, {2: "256"}, {2: 2.0}], FPN)
+CALLS += by_name("in_channels", [None, [256], {2: 0}, {2: "256"}, {2: 2.0}], FPN)
 CALLS += by_name("emb_dim", [0, 2.5, None], partial(FPN, {2: 8}))
 CALLS += given("images", NO_IMAGES + OTHER_IMAGES, MODEL)
 CALLS += given("images", NO_IMAGES, IN_BFLOAT16)

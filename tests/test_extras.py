@@ -74,7 +74,7 @@ LAZY = {  # what commands import only where they need it
 }
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("extra", LAZY)
 def test_an_extra_brings_what_its_commands_import(extra, tmp_path):
     code = "".join(f"import {module}\n" for module in ("detr_steps.commands", *LAZY[extra]))
@@ -82,7 +82,7 @@ def test_an_extra_brings_what_its_commands_import(extra, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_with_the_extra_train_its_commands_work_and_others_ask_for_theirs(tmp_path):
     short = "'train', '--cpu', '--steps=1', '--pretrain-steps=1', '--scenes=8', '--choose-scenes=2'"
     photo = ROOT / "notebooks" / "overview.png"
@@ -100,7 +100,7 @@ start('run', {str(ROOT / "notebooks" / "Step0_ResNet_FPN.ipynb")!r})
     assert how_to_install("onnx") in done.stderr and how_to_install("notebooks") in ends[4]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_with_the_extras_of_export_a_file_of_onnx_is_written(tmp_path):
     code = f"{START}start('export', 'model.onnx', '--weights=shipped')"
     done = run_bare(install(tmp_path, *EXTRAS["export"].split(",")), code)

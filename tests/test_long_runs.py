@@ -19,7 +19,7 @@ from detr_steps.training.scenes import Scenes
 from detr_steps.training.small import small_detr
 from detr_steps.training.trainer import BEST, Settings, Trainer
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 GROWTH = 16  # MiB; measured: 0.5 in training
 FOR_SIZES = 64  # MiB; PyTorch keeps plans of its convolutions for each size, at most 1024
 

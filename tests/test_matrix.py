@@ -26,6 +26,7 @@ def test_every_setting_stands_in_a_row():
     assert set_to == {
         *(("ATEN_CPU_CAPABILITY", level) for level in ("default", "avx2", "avx512")),
         *(("ONEDNN_MAX_CPU_ISA", level) for level in ("SSE41", "AVX2")),
+        ("DETR_STEPS_EXAMPLES", "100"),
     }
     assert {row.threads for row in ROWS} == {1, 2, 4}
     assert [row.surroundings()["OMP_NUM_THREADS"] for row in ROWS[:2]] == ["1", "2"]

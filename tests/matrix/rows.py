@@ -39,6 +39,7 @@ SELECTIONS = {
     "numbers": files(NUMBERS),
     "offline": files(OFFLINE),
     "rehearsal": ["tests/matrix/rehearsal.py"],
+    "long": ["-m", "long", "tests/test_long_runs.py", "tests/test_extras.py"],
     "newcomer": ["-m", "long", "tests/test_newcomer.py"],
 }
 OPTIONS = ["-p", "tests.kernels", "--nbval", "-n", "2", "--dist", "loadscope", "-q"]
@@ -158,5 +159,6 @@ ROWS = [
         *("rehearsal", "nbclient in place of nbval, and pictures compared", "rehearsal"),
         prefix=needs("avx512vl"),
     ),
+    Row("long", "2,000 steps, 500 sizes of images, and the extras one by one", "long"),
     Row("newcomer", "the README's commands in a bare Debian", "newcomer"),
 ]
