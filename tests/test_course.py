@@ -592,7 +592,7 @@ def checks_of(notebook):
 
 
 def your_turn(notebook):
-    """The cells of a copy with its imports, and those from the first exercise on; nbval runs all."""
+    """The cells of a copy with its imports, and those from the first exercise on."""
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     imports = next(i for i, cell in enumerate(code) if "import check" in cell.source)
     first = next(i for i, cell in enumerate(code) if "exercise" in cell.metadata)

@@ -60,7 +60,7 @@ class Results:
                 self.rows = {(row["file"], row["definition"]): row for row in csv.DictReader(file)}
         if self.list.exists():
             listed = tomllib.loads(self.list.read_text(encoding="utf-8"))
-            self.survivors = [Survivor(**entry) for entry in listed["survivor"]]
+            self.survivors = [Survivor(**entry) for entry in listed.get("survivor", [])]
 
     def is_known(self, definition: Definition) -> bool:
         """Whether the mutants of a definition have been run, and are the same still."""
