@@ -3,7 +3,6 @@
 import re
 import signal
 import time
-import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields, replace
@@ -27,7 +26,7 @@ from torch.utils.data import Dataset
 
 from .course.protection import Wish, choose_protection
 from .inference import export as write_onnx
-from .reading import MOST_SIDE, read_text
+from .reading import MOST_SIDE, read_toml
 from .step8_set_loss import Step8
 from .training.coco import CocoScenes, compare_classes
 from .training.detectors import Detector, describe_classes, first_model, load_detector
@@ -82,21 +81,6 @@ def read_config(context: typer.Context, file: Path | None) -> Path | None:
             raise typer.BadParameter(f"{file}: no such option: {', '.join(unknown)}")
         context.default_map = {**(context.default_map or {}), **settings}
     return file
-
-
-def read_toml(file: Path) -> dict[str, Any]:
-    """What a file in TOML says.
-
-    Raises:
-        OSError, ValueError: as `read_text`, or the text is no TOML.
-    """
-    text = read_text(file)
-    try:
-        return tomllib.loads(text)
-    except RecursionError as error:
-        raise ValueError(f"{file}: expected TOML, found it nested too deep to read") from error
-    except ValueError as error:
-        raise ValueError(f"{file}: expected TOML: {error}") from error
 
 
 def parse_size(text: str) -> int:

@@ -5,13 +5,18 @@ Nothing here waits for a pipe, reads a device without end, or fails without the 
 
 import json
 import stat
+import tomllib
 import unicodedata
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from .arguments import Range
 
 MEBIBYTE = 2**20
 MOST_TEXT = 64 * MEBIBYTE  # of a file of text, where its reader names no other limit
 MOST_SIDE = 4096  # pixels: the longest short side that weights may ask for
+SIDE = Range(f"a whole number of pixels in 1..{MOST_SIDE}", (int,), 1, MOST_SIDE)
 KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a pipe",
@@ -57,27 +62,44 @@ def read_text(path: Path, most: int = MOST_TEXT) -> str:
         raise ValueError(f"{path}: expected UTF-8 text: {error}") from error
 
 
-def parse_json(text: str, place: str | Path) -> Any:
-    """What a text in JSON says.
+def parsed(parse: Callable[[str], Any], text: str, form: str, place: str | Path) -> Any:
+    """What a text says.
 
     Args:
-        text: the JSON.
+        parse: what reads it.
+        text: the text.
+        form: what it is written in.
         place: where it stands, for errors.
 
     Raises:
-        ValueError: it is no JSON, or is nested deeper than Python follows.
+        ValueError: it is written otherwise, or is nested deeper than Python follows.
     """
     try:
-        return json.loads(text)
+        return parse(text)
     except RecursionError as error:
-        raise ValueError(f"{place}: expected JSON, found it nested too deep to read") from error
+        raise ValueError(f"{place}: expected {form}, found it nested too deep to read") from error
     except ValueError as error:
-        raise ValueError(f"{place}: expected JSON: {error}") from error
+        raise ValueError(f"{place}: expected {form}: {error}") from error
+
+
+def parse_json(text: str, place: str | Path) -> Any:
+    """What a text in JSON says; see `parsed`."""
+    return parsed(json.loads, text, "JSON", place)
 
 
 def read_json(path: Path, most: int = MOST_TEXT) -> Any:
     """What a file in JSON says; see `read_text` and `parse_json`."""
     return parse_json(read_text(path, most), path)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """What a file in TOML says; see `read_text` and `parsed`."""
+    return parsed(tomllib.loads, read_text(path), "TOML", path)
+
+
+def one_line(text: object, most: int = 200) -> str:
+    """A text, such as an error of a library, on one line of at most so many characters."""
+    return " ".join(str(text).split())[:most]
 
 
 def has_control(text: str) -> bool:
@@ -109,6 +131,5 @@ def check_side(side: object, place: str) -> None:
     Raises:
         ValueError: it is something else, or above `MOST_SIDE`.
     """
-    if not isinstance(side, int) or isinstance(side, bool) or not 1 <= side <= MOST_SIDE:
-        expected = f"a whole number of pixels in 1..{MOST_SIDE}"
-        raise ValueError(f"{place}: expected {expected}, found {side!r:.60}")
+    if not SIDE.holds(side):
+        raise ValueError(f"{place}: expected {SIDE.text}, found {side!r:.60}")

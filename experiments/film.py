@@ -9,17 +9,17 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from safetensors.torch import save
 from torch import Tensor
 
 from detr_steps import Step8
 from detr_steps.notebook.scene import INDEX, load_scene
 from detr_steps.step7_hungarian_matching import Pairs
 from detr_steps.training.batches import collate
+from detr_steps.training.checkpoints import write_tensors
 from detr_steps.training.scenes import Scenes
 from detr_steps.training.small import small_detr
 from detr_steps.training.trainer import Settings, Trainer
-from detr_steps.writing import check_file, whole_file
+from detr_steps.writing import check_file
 
 SCENE_STEPS = 200
 WATCHED = 100  # scenes of the split "choose", after the scene of the series
@@ -110,5 +110,4 @@ def record_film(out: Path, steps: int, pretrain_steps: int, scenes: int, seed: i
         tensors[f"{name}/steps"] = torch.tensor(at, dtype=torch.int32)
         tensors[f"{name}/queries"] = torch.stack(queries).to(torch.int16)
     metadata = {"scene": str(INDEX), "settings": str(settings), "scenes": str(scenes)}
-    with whole_file(out) as new:
-        new.write_bytes(save(tensors, metadata))
+    write_tensors(tensors, out, metadata)

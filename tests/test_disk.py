@@ -169,7 +169,7 @@ def test_a_notebook_is_saved_whole_or_stays(tmp_path, monkeypatch):
     with no_room_for_more_than(ROOM), pytest.raises(OSError, match=f"File too large; {KEPT}"):
         run_notebooks([path], save=True)
     with no_room_for_more_than(ROOM), pytest.raises(OSError, match=f"File too large; {KEPT}"):
-        copies.write_notebook(nbformat.v4.new_notebook(metadata={"x": "x" * ROOM}), path)
+        runner.write(nbformat.v4.new_notebook(metadata={"x": "x" * ROOM}), path)
     assert content(tmp_path) == before
 
 

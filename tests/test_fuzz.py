@@ -29,10 +29,11 @@ from test_coco import make
 from test_files import HF_CONFIG, NOTES, SIZES, hf_folder
 from typer.testing import CliRunner
 
-from detr_steps.commands import app, read_toml
+from detr_steps.commands import app
 from detr_steps.course.copies import read_lesson
 from detr_steps.course.grading import grade_notebook
 from detr_steps.notebook.results import COLUMNS, read_ablations
+from detr_steps.reading import read_toml
 from detr_steps.training.checkpoints import CHECKPOINT, PARTS, load_checkpoint, read_pickle
 from detr_steps.training.coco import CocoScenes
 from detr_steps.training.detectors import SHIPPED, load_detector

@@ -17,14 +17,14 @@ from textwrap import dedent
 from nbclient.exceptions import CellControlSignal, DeadKernelError
 from nbconvert.filters import strip_ansi
 from nbconvert.preprocessors import ClearOutputPreprocessor
-from nbformat import NotebookNode, v4, write
+from nbformat import NotebookNode, v4
 
 from ..exercises.catalogue import TASKS
 from ..exercises.questions import QUESTIONS
-from ..notebook.runner import execute, read
+from ..notebook.runner import execute, read, write
 from ..pages.site import TITLE, build_site
 from ..reading import read_text
-from ..writing import check_folder, copy_file, whole_file, write_text
+from ..writing import check_folder, copy_file, write_text
 from .grading import find_exercises, mark_questions
 from .submission import PASSED, short_error
 
@@ -69,21 +69,15 @@ def write_course(paths: list[Path], out: Path, kinds: Sequence[str] = KINDS) -> 
             if cell.cell_type == "markdown":
                 cell.source = keep_links(cell.source, names)
         if "student" in kinds:
-            write_notebook(student_copy(notebook), out / "student" / path.name)
+            write(student_copy(notebook), out / "student" / path.name)
         if "solved" in kinds:
             solved = solved_copy(notebook)
             label = f"[{i}/{len(paths)}] {path.stem}"
             problems += [f"{path.stem}: {line}" for line in verify(solved, path.parent, label)]
-            write_notebook(solved, out / "solved" / path.name)
+            write(solved, out / "solved" / path.name)
     for kind in kinds:
         build_site(out / kind, out / "html" / kind, title=f"{TITLE}: {kind}")
     return problems
-
-
-def write_notebook(notebook: NotebookNode, file: Path) -> None:
-    """Writes a copy, whole or not at all."""
-    with whole_file(file) as new:
-        write(notebook, new)
 
 
 def read_lesson(path: Path) -> NotebookNode:

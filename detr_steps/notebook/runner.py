@@ -13,7 +13,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 
-from ..reading import read_text
+from ..reading import one_line, read_text
 from ..writing import check_file, whole_file
 from .saving import tidy
 
@@ -43,8 +43,7 @@ def run_notebooks(paths: list[Path], save: bool = False) -> dict[Path, NotebookN
         for line in printed_lines(notebook):
             print(f"    {line}")
         if save:
-            with whole_file(path) as new:
-                nbformat.write(notebook, new)
+            write(notebook, path)
         executed[path] = notebook
     print(f"{len(paths)} notebooks in {time.perf_counter() - start:.0f} s")
     return executed
@@ -91,9 +90,15 @@ def read(path: Path) -> NotebookNode:
         notebook = nbformat.reads(text, as_version=4)
         nbformat.validate(notebook)
     except Exception as error:  # nbformat and jsonschema have classes of their own
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(f"{path}: expected a notebook: {reason:.200}") from error
+        reason = one_line(error) or type(error).__name__
+        raise ValueError(f"{path}: expected a notebook: {reason}") from error
     return notebook
+
+
+def write(notebook: NotebookNode, path: Path) -> None:
+    """Writes a notebook, whole or not at all."""
+    with whole_file(path) as new:
+        nbformat.write(notebook, new)
 
 
 def printed_lines(notebook: NotebookNode) -> list[str]:

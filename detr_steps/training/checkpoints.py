@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from ..reading import plain_file
+from ..reading import one_line, plain_file
 from ..writing import whole_file
 
 CHECKPOINT = "last.checkpoint"
@@ -42,8 +42,8 @@ def load_checkpoint(folder: Path, run: Mapping[str, Any]) -> dict | None:
         state = read_pickle(path)
         check_parts(state)
     except Exception as error:  # torch raises many classes on damage
-        reason = " ".join(str(error).split())  # torch's errors are pages long
-        raise ValueError(f"{path}: expected a complete checkpoint: {reason:.200}") from error
+        reason = one_line(error)  # torch's are pages long
+        raise ValueError(f"{path}: expected a complete checkpoint: {reason}") from error
     before = state["run"]
     if changed := [key for key in {**before, **run} if before.get(key) != run.get(key)]:
         found = "; ".join(f"{key} was {before.get(key)}, is {run.get(key)}" for key in changed)
@@ -133,8 +133,13 @@ def save_weights(model: nn.Module, path: Path, metadata: Mapping[str, str] | Non
     """Writes a model's weights as safetensors, atomically."""
     state = {name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
+    write_tensors(state, path, dict(metadata or {}))
+
+
+def write_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str]) -> None:
+    """Writes tensors as safetensors, whole or not at all."""
     with whole_file(path) as new:
-        new.write_bytes(save(state, dict(metadata or {})))
+        new.write_bytes(save(tensors, metadata))
 
 
 def load_weights(model: nn.Module, path: Path) -> None:

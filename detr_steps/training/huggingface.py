@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ..extras import needed
 from ..official import official_name
-from ..reading import check_class_names, check_side, plain_file, read_json
+from ..reading import check_class_names, check_side, one_line, plain_file, read_json
 from ..step8_set_loss import Step8
 from ..writing import check_folder
 from .checkpoints import read_pickle
@@ -139,7 +139,7 @@ def read_folder(folder: Path) -> FolderContent:
         check_class_names(names, f"{folder}: classes")
         side = read_side(folder / "preprocessor_config.json")
     except Exception as error:
-        reason = f"{type(error).__name__}: {' '.join(str(error).split()):.300}"
+        reason = f"{type(error).__name__}: {one_line(error, 300)}"
         raise ValueError(f"{folder}: expected a DETR of transformers: {reason}") from error
     return FolderContent(state, sizes, tuple(names), side)
 

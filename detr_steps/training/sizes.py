@@ -3,13 +3,13 @@
 import math
 import re
 from collections.abc import Mapping, Sequence
-from numbers import Real
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from ..arguments import COUNT, RANGES
 from ..backbone import stage_channels
 from ..official import make_official
 from ..step8_set_loss import Step8
@@ -22,6 +22,7 @@ CPU_KINDS = {backbone["widths"]: kind for kind, backbone in BACKBONES.items()}
 BLOCKS = {depths[2]: name for name, depths in DEPTHS.items()}  # of the third stage
 SIDES = {"small": SIDE, "medium": 256, "full": FULL_SIDE}  # the most pixels of the shorter side
 STEM_STRIDE = 4
+TABLED = ("dropout", "temperature", "dilation")  # whose ranges are those of the constructors
 OFFICIAL_SIZES = {
     "num_classes": 91,
     "dim_feedforward": 2048,
@@ -116,21 +117,18 @@ def counted_sizes(shapes: Mapping[str, Sequence[int]]) -> dict[str, int]:
 
 def known_size(name: str, value: object, counted: Mapping[str, int]) -> str:
     """What was expected of a size instead of its value, or nothing where that is fine."""
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    whole = COUNT.holds(value)
     if name in counted:
-        fine = whole and value == counted[name] and value > 0
+        fine = whole and value == counted[name]
         return "" if fine else f"{max(counted[name], 1)}, as the tensors have it"
     expected, fine = {
         "kind": (f"one of {', '.join(SIDES)}", isinstance(value, str) and value in SIDES),
         "nhead": (
             f"a divisor of emb_dim = {counted['emb_dim']}",
-            whole and value > 0 and counted["emb_dim"] % value == 0,
+            whole and counted["emb_dim"] % value == 0,
         ),
-        "dropout": ("a number from 0 to below 1", number and 0 <= value < 1),
-        "temperature": ("a number above 0", number and value > 0),
         "backbone": (f"one of {', '.join(DEPTHS)}", isinstance(value, str) and value in DEPTHS),
-        "dilation": ("true or false", isinstance(value, bool)),
+        **{one: (RANGES[one].text, RANGES[one].holds(value)) for one in TABLED},
     }.get(name, ("no such size", False))
     return "" if fine else expected
 

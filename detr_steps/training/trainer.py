@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from ..inputs import read_layers
+from ..reading import one_line
 from ..step7_hungarian_matching import Pairs
 from ..step8_set_loss import Step8, mean_over_processes
 from .batches import SeededItems, StepSampler, Target, collate, flip_some, mixed_seed
@@ -395,9 +396,9 @@ class Trainer:
             if self.accelerator.scaler is not None:
                 self.accelerator.scaler.load_state_dict(state["scaler"])
         except Exception as error:  # torch raises many classes on what it did not write
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            reason = one_line(f"{type(error).__name__}: {error}")
             file = self.folder / CHECKPOINT
-            raise ValueError(f"{file}: expected a checkpoint of this run: {reason:.200}") from error
+            raise ValueError(f"{file}: expected a checkpoint of this run: {reason}") from error
         self.history, self.losses = list(state["history"]), list(state["losses"])
         return state["step"]
 

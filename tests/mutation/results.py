@@ -74,9 +74,10 @@ class Results:
 
     def add(self, definition: Definition, mutants: int, survived: Iterable[Survivor]) -> None:
         """Replaces what is known of a definition; reasons that were given stay."""
-        reasons = {replace(one, reason=""): one.reason for one in self.of(definition)}
+        before = self.of(definition)
+        reasons = {replace(one, reason=""): one.reason for one in before}
         survived = [replace(one, reason=one.reason or reasons.get(one, "")) for one in survived]
-        others = [one for one in self.survivors if one not in self.of(definition)]
+        others = [one for one in self.survivors if one not in before]
         self.survivors = sorted(
             others + survived, key=lambda one: (one.file, one.definition, one.before, one.after)
         )
