@@ -138,6 +138,24 @@ def test_narrow_maps_are_convolved_in_float32(able):
         assert (layer(maps).float() - expected).abs().max() < 0.02, width
 
 
+@pytest.mark.parametrize("wrong", [float("nan"), 0.05])
+def test_a_processor_whose_convolutions_are_wrong_in_bfloat16_is_found_at_once(
+    able, monkeypatch, wrong
+):
+    right = nn.Conv2d.forward
+
+    def forward(self, maps):
+        found = right(self, maps)
+        strided = found.dtype == torch.bfloat16 and self.stride == (2, 2)
+        return found + wrong * found.abs().max() if strided else found
+
+    monkeypatch.setattr(nn.Conv2d, "forward", forward)
+    model = small_step(8)
+    assert for_inference(model)
+    with pytest.raises(RuntimeError, match=r"^dtype: backbone.* on a map of 9x9; leave dtype out"):
+        for_inference(model, dtype=torch.bfloat16)
+
+
 def test_no_attention_multiplies_token_by_token(able):
     ready = for_inference(small_step(8), dtype=torch.bfloat16)
     bare = for_inference(small_step(8), dtype=torch.bfloat16)

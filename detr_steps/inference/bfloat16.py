@@ -10,6 +10,7 @@ from ..inputs import check_images
 from ..step8_set_loss import Step8
 
 INSTRUCTIONS = ("amx_bf16", "avx512_bf16", "bf16", "sve_bf16")  # x86, and ARM
+CONVOLUTION_ERROR = 0.03  # of the largest number
 NARROW = 8  # cells; the convolutions were wrong on maps of 1 and 2, and elsewhere of up to 5
 
 
@@ -25,12 +26,16 @@ class InBfloat16(nn.Module):
 
     Args:
         model: one in evaluation mode, which is changed and taken over.
+
+    Raises:
+        RuntimeError: a convolution gives other numbers in bfloat16 on this processor.
     """
 
     def __init__(self, model: Step8):
         super().__init__()
         self.model = model.bfloat16()
         wrap(model, nn.Conv2d, WideConvolution)
+        check_convolutions(model)
         wrap(model, nn.MultiheadAttention, TokensFirst)
         for name in ("class_head", "bbox_head"):
             setattr(model, name, nn.Sequential(ToFloat32(), getattr(model, name).float()))
@@ -69,9 +74,30 @@ class WideConvolution(nn.Module):
         """Maps [B, C, H, W] -> maps."""
         if maps.shape[-1] > NARROW:
             return self.convolution(maps)
+        return self.in_float32(maps).to(maps)
+
+    def in_float32(self, maps: Tensor) -> Tensor:
+        """Maps [B, C, H, W] -> maps in float32."""
         weight, bias = self.convolution.weight, self.convolution.bias
         bias = None if bias is None else bias.float()
-        return self.convolution._conv_forward(maps.float(), weight.float(), bias).to(maps)
+        return self.convolution._conv_forward(maps.float(), weight.float(), bias)
+
+
+@torch.no_grad()
+def check_convolutions(model: nn.Module) -> None:
+    """Tries every convolution on the narrowest maps that it computes in bfloat16."""
+    for name, layer in model.named_modules():
+        if isinstance(layer, WideConvolution):
+            count, side = layer.convolution.in_channels, NARROW + 1
+            maps = torch.arange(count * side**2).sin().reshape(1, count, side, side)
+            maps = maps.to(layer.weight)
+            expected = layer.in_float32(maps)
+            most = CONVOLUTION_ERROR * expected.abs().max()
+            if not (layer(maps) - expected).abs().max() <= most:  # also of NaN
+                raise RuntimeError(
+                    f"dtype: {name} gives other numbers in bfloat16 than in float32 on this "
+                    f"processor, on a map of {side}x{side}; leave dtype out"
+                )
 
 
 class TokensFirst(nn.Module):
