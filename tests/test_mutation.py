@@ -4,14 +4,17 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import FunctionType
 
 import pytest
 
 from tests.mutation import mutants as making
+from tests.mutation.covering import Known
 from tests.mutation.covering import test_of as name_in_context
-from tests.mutation.mutants import Definition, definitions, mutants
+from tests.mutation.mutants import Definition, Mutant, definitions, files, mutants, statements
 from tests.mutation.results import Results, Survivor, room, table
-from tests.mutation.running import KnownTests, written
+from tests.mutation.running import KnownTests, by_file, written
+from tests.mutation.server import function_of
 
 CODE = '''"""A module."""
 
@@ -22,7 +25,7 @@ class Counter:
     def __init__(self, start: int | None = None):
         self.start = start
 
-    def is_low(self, number: int) -> "bool | None":
+    def is_low(self, *, number: int) -> "bool | None":
         return self.start + number < LIMIT
 
 
@@ -40,7 +43,7 @@ def module(tmp_path, monkeypatch):
 
 
 def test_each_token_that_computes_has_a_mutant_and_annotations_have_none(module):
-    found = mutants(module, definitions(module).values())
+    found = [*mutants(module, definitions(module).values())]
     changes = {(one.definition.name, one.before, one.after) for one in found}
     assert changes == {
         ("", "LIMIT = 3", "LIMIT = 4"),
@@ -57,12 +60,26 @@ def test_each_token_that_computes_has_a_mutant_and_annotations_have_none(module)
         ("unused", "return -1", "return 1"),
         ("unused", "return -1", "return - 2"),
     }
+    assert {one.before for one in found if not one.lines} == {"LIMIT = 3"}
 
 
 def test_definitions_share_the_lines_of_a_file(module):
     assert set(definitions(module)) == {"", "Counter.__init__", "Counter.is_low", "unused"}
     lines = [line for one in definitions(module).values() for line in one.source.split("\n")]
     assert sorted(lines) == sorted(CODE.splitlines())
+
+
+def test_a_statement_is_known_by_its_lines_from_the_first_of_its_function():
+    code = """
+@decorated
+def function(a):
+    if (a and
+            not a):
+        return [
+            1]
+    return 2
+"""
+    assert statements(code) == {4: (2, 3), 5: (2, 3), 6: (4, 5), 7: (4, 5), 8: (6,)}
 
 
 def test_only_another_source_is_run_again(tmp_path):
@@ -105,13 +122,47 @@ def test_each_file_belongs_to_a_room(file, name):
     assert room(file) == name
 
 
-def test_the_fastest_tests_come_first_and_the_slowest_not_at_all():
+def mutant_in(name: str, *lines: int, source: str = "") -> Mutant:
+    """A mutant on these lines of a function."""
+    return Mutant(Definition("f.py", name, source), "a", "b", "", lines)
+
+
+@pytest.fixture
+def tests():
+    """Four known tests, and which of them run two lines of a function and one of another."""
     tests = KnownTests.__new__(KnownTests)
-    tests.seconds = {"a": 1.0, "b": 2.0, "c": 5.0, "d": 200.0}
-    tests.runs, tests.broken = {"f.py:g": ["d", "c", "b", "a"]}, set()
-    assert list(tests.stages(Definition("f.py", "g", ""))) == [(["a", "b"], 3.0), (["c"], 5.0)]
-    assert tests.of(Definition("f.py", "", "")) == ["a", "b", "c", "d"]  # what runs at import
-    assert list(tests.stages(Definition("f.py", "other", ""))) == []
+    tests.seconds = {"a.py::a": 1.0, "b.py::b": 1.5, "a.py::c": 2.5, "b.py::d": 200.0}
+    tests.names, tests.broken = list(tests.seconds), set()
+    fingerprint = Definition("f.py", "g", "").fingerprint
+    tests.runs = {
+        "f.py:g": {"fingerprint": fingerprint, "lines": {"1": [3, 2, 1, 0], "2": [2]}},
+        "f.py:h": {"fingerprint": fingerprint, "lines": {"0": [1], "3": []}},
+    }
+    tests.noticed = {"f.py": {"b.py::b"}, "h.py": {"a.py::c"}}
+    return tests
+
+
+def test_the_fastest_tests_come_first_and_the_slowest_not_at_all(tests):
+    mutant = mutant_in("g", 1)
+    assert list(tests.stages(mutant)) == [["b.py::b", "a.py::a"], ["a.py::c"]]
+    tests.noticed["f.py"] = {"a.py::c"}
+    assert list(tests.stages(mutant)) == [["a.py::c"], ["a.py::a", "b.py::b"]]
+    tests.broken = {"a.py::c"}
+    assert list(tests.stages(mutant)) == [["a.py::a", "b.py::b"]]
+    assert list(tests.stages(mutant_in("h", 3))) == []
+
+
+def test_the_tests_of_a_mutant_run_its_line_or_its_function_or_its_file(tests):
+    assert tests.running(mutant_in("g", 2, 3)) == {"a.py::c"}
+    assert tests.running(mutant_in("g")) == set(tests.seconds)  # its default or decorator
+    assert tests.running(mutant_in("h", 3)) == set()
+    assert tests.running(mutant_in("h", 3, source="another")) == {"b.py::b"}
+    assert tests.running(mutant_in("", 3)) == set(tests.seconds)
+    assert tests.running(mutant_in("new", 3)) == set(tests.seconds)
+
+
+def test_tests_of_one_file_run_together():
+    assert by_file(["a.py::a", "b.py::b", "a.py::c"]) == ["a.py::a", "a.py::c", "b.py::b"]
 
 
 def test_a_context_names_its_test():
@@ -120,19 +171,72 @@ def test_a_context_names_its_test():
     assert name_in_context("") == ""
 
 
-def test_a_server_tells_a_passed_test_from_a_failed_one_and_from_one_that_does_not_end(tmp_path):
+MODULE = """
+import functools
+
+FACTOR = 2
+
+
+class Number:
+    @staticmethod
+    @functools.lru_cache
+    def double(number):
+        return FACTOR * number
+
+    @property
+    def one(self):
+        return super().__hash__() * 0 + 1
+"""
+TESTS = """
+import time
+from module import Number
+
+def test_two():
+    assert Number.double(Number().one) == 2
+
+def test_other():
+    assert True
+
+def test_sleep():
+    time.sleep(60)
+"""
+
+
+def test_every_function_of_the_package_can_be_given_another_code():
+    count = 0
+    for file in files():
+        for name in filter(None, definitions(file)):
+            function = function_of(file, name)
+            assert isinstance(function, FunctionType) and function.__qualname__ == name, (
+                file,
+                name,
+            )
+            count += 1
+    assert count > 500
+
+
+def test_what_a_run_of_new_tests_finds_is_added():
+    known = Known({"a": 1.0, "b": 2.0}, {"f.py:g": {"fingerprint": "1", "lines": {"1": [0]}}})
+    new = {"f.py:g": {"fingerprint": "1", "lines": {"1": [2], "3": [2]}}}
+    known.add({"c": 3.0}, new | {"f.py:h": {"fingerprint": "2", "lines": {"0": [2]}}})
+    assert list(known.seconds) == ["a", "b", "c"]
+    assert known.runs["f.py:g"]["lines"] == {"1": [0, 2], "3": [2]}
+    assert known.runs["f.py:h"]["lines"] == {"0": [2]}
+    known.add({}, {"f.py:g": {"fingerprint": "another", "lines": {"7": [1]}}})
+    assert known.runs["f.py:g"]["lines"] == {"7": [1]}
+
+
+@pytest.mark.parametrize("kind", ["collected", "fresh"])
+def test_a_server_tells_a_passed_test_from_a_failed_one_and_from_one_that_does_not_end(
+    tmp_path, kind
+):
     package = tmp_path / "module.py"
-    package.write_text("def double(number):\n    return 2 * number\n", encoding="utf-8")
+    package.write_text(MODULE, encoding="utf-8")
     (tmp_path / "tests").mkdir()
-    (tmp_path / "tests" / "test_double.py").write_text(
-        "import time\nfrom module import double\n\n"
-        "def test_two():\n    assert double(1) == 2\n\n"
-        "def test_sleep():\n    time.sleep(60)\n",
-        encoding="utf-8",
-    )
+    (tmp_path / "tests" / "test_double.py").write_text(TESTS, encoding="utf-8")
     program = (
         f"import sys; sys.path.append({str(Path.cwd())!r}); from tests.mutation import server; "
-        "server.serve()"
+        f"server.main({kind!r})"
     )
     server = subprocess.Popen(
         [sys.executable, "-B", "-c", program],
@@ -143,17 +247,27 @@ def test_a_server_tells_a_passed_test_from_a_failed_one_and_from_one_that_does_n
         text=True,
     )
 
-    def ask(test, seconds):
-        server.stdin.write(json.dumps({"tests": [test], "seconds": seconds}) + "\n")
+    def ask(*names, seconds=60, function="Number.double"):
+        tests = [f"tests/test_double.py::{name}" for name in names]
+        job = {"tests": tests, "seconds": seconds, "file": "module.py", "name": function}
+        server.stdin.write(json.dumps(job) + "\n")
         server.stdin.flush()
         return json.loads(server.stdout.readline())
 
-    assert server.stdout.readline() == "ready\n"
-    two = "tests/test_double.py::test_two"
-    assert ask(two, 60)["outcome"] == "passed"
-    with written(package, "def double(number):\n    return 2 + number\n"):
-        assert ask(two, 60) == {"outcome": "failed", "test": two}
-    assert ask(two, 60)["outcome"] == "passed"
-    assert ask("tests/test_double.py::test_sleep", 2)["outcome"] == "too long"
+    def changed(before, after):
+        return written(package, MODULE.replace(before, after))
+
+    failed = {"outcome": "failed", "test": "tests/test_double.py::test_two"}
+    collected = json.loads(server.stdout.readline())
+    assert len(collected) == (3 if kind == "collected" else 0)
+    assert ask("test_two", "test_other")["outcome"] == "passed"
+    with changed("FACTOR * number", "FACTOR - number"):
+        assert ask("test_other", "test_two") == failed
+    with changed("* 0 + 1", "* 0 - 1"):
+        assert ask("test_two", function="Number.one") == failed
+    with changed("FACTOR = 2", "FACTOR = 3"):  # computed at import
+        assert (ask("test_two") == failed) == (kind == "fresh")
+    assert ask("test_two")["outcome"] == "passed"
+    assert ask("test_sleep", seconds=2)["outcome"] == "too long"
     server.stdin.close()
     assert server.wait(timeout=20) == 0

@@ -5,8 +5,8 @@ them stands in `results.csv`, a row for each function, and in `survivors.toml`, 
 why it changes nothing that a test should hold.
 
     mutants     which mutants there are
-    covering    which tests run which function, and how long they take
-    server      a process that has loaded the libraries, and forks for each mutant
+    covering    which tests run which line, and how long they take
+    server      a process that has imported the tests, and forks for each mutant
     running     the work, on several servers at a time
     results     what came of it, kept in files and printed as a table
 """

@@ -18,7 +18,8 @@ def arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("paths", nargs="*", help="beginnings of files' names, as detr_steps/step; all if none")
     add("--room", help="the steps, training or the rest: a word of the room's name")
-    add("--measure", action="store_true", help="run all tests first, to see which run what")
+    help = "first run tests to see which run what: all, or new ones in these files"
+    add("--measure", nargs="*", metavar="FILE", help=help)
     add("--again", action="store_true", help="run survivors without a reason again")
     add("--report", action="store_true", help="print the table, and run nothing")
     add("--workers", type=int, default=2)
@@ -55,8 +56,8 @@ def work(options: argparse.Namespace, results: Results) -> None:
                 survived += [one for one in results.of(definition) if one.reason]
             results.add(definition, count, survived)
             results.keep(everything())
-            name = f"{definition.file}:{definition.name}"
-            print(f"{name}: {len(found)} mutants, {len(survived)} survived", flush=True)
+            count, left = len(found), sum(not one.reason for one in survived)
+            print(f"{definition.place}: {count} mutants, {left} survived", flush=True)
 
     with ThreadPoolExecutor(options.workers) as pool:
         jobs = [
@@ -95,8 +96,8 @@ def main() -> None:
     """Runs the command."""
     options, results = arguments(), Results()
     if not options.report:
-        if options.measure or not TESTS.exists():
-            measure(options.workers)
+        if options.measure is not None or not TESTS.exists():
+            measure(options.workers, options.measure or [])
         work(options, results)
     print(table(results))
 

@@ -27,6 +27,7 @@ OPERATORS = (
     *("ReplaceBreakWithContinue", "ReplaceContinueWithBreak", "ZeroIterationForLoop"),
     *("ExceptionReplacer", "RemoveDecorator"),
 )
+SIGNATURE = ("parameters", "param")  # whose stars are no products
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,11 @@ class Definition:
     source: str
 
     @property
+    def place(self) -> str:
+        """Its name among all."""
+        return f"{self.file}:{self.name}"
+
+    @property
     def fingerprint(self) -> str:
         """A short name of the source."""
         return sha256(self.source.encode()).hexdigest()[:12]
@@ -48,12 +54,17 @@ class Definition:
 
 @dataclass(frozen=True)
 class Mutant:
-    """One change of one token; `before` and `after` are the lines that differ."""
+    """One change of one token; `before` and `after` are the lines that differ.
+
+    `lines` are those of the statement, counted from the first of its function, where it stands in
+    the body of one: such code may be replaced when it has been imported. Elsewhere there are none.
+    """
 
     definition: Definition
     before: str
     after: str
     code: str  # the whole file
+    lines: tuple[int, ...]
 
 
 def files() -> list[str]:
@@ -78,6 +89,20 @@ def owners(code: str) -> dict[int, str]:
         for name, node in functions(ast.parse(code))
         for line in range(first_line(node), node.end_lineno + 1)
     }
+
+
+def statements(code: str) -> dict[int, tuple[int, ...]]:
+    """For each line in the body of a function the lines of its statement, as in `Mutant`."""
+    found = {}
+    for _, function in functions(ast.parse(code)):
+        first = first_line(function)
+        for node in ast.walk(function):  # outer statements before inner ones
+            if node is not function and isinstance(node, ast.stmt | ast.ExceptHandler):
+                inner = getattr(node, "body", [])  # of a compound statement the first lines
+                end = inner[0].lineno if inner else node.end_lineno + 1
+                lines = range(node.lineno, max(end, node.lineno + 1))
+                found |= dict.fromkeys(lines, tuple(line - first for line in lines))
+    return found
 
 
 def first_line(node: ast.FunctionDef) -> int:
@@ -115,27 +140,33 @@ def mutants(file: str, wanted: Container[Definition]) -> Iterator[Mutant]:
     """All mutants of some definitions of a file, in the order of the operators."""
     code = (ROOT / file).read_text(encoding="utf-8")
     defined, of_line, types = definitions(file), owners(code), annotations(code)
+    statement = statements(code)
     nodes = list(ast_nodes(get_ast(code)))
+    stars = {one.start_pos for one in nodes if one.parent and one.parent.type in SIGNATURE}
     for name in OPERATORS:
         operator = get_operator(f"core/{name}")()
         places = [start for node in nodes for start, _ in operator.mutation_positions(node)]
         for occurrence, place in enumerate(places):
             definition = defined[of_line.get(place[0], "")]
             second = name == "NumberReplacer" and occurrence % 2  # it adds 1, which is enough
-            if place in types or second or definition not in wanted:
+            if place in types | stars or second or definition not in wanted:
                 continue
             try:
                 mutated = mutate_code(code, operator, occurrence)
-            except AttributeError:  # cosmic-ray knows no exception with a dot in its name
+                ast.parse(mutated)  # not so `{*mapping, 1: 2}`
+            except (AttributeError, SyntaxError):  # the first of an exception with a dot in it
                 continue
             if name == "ExceptionReplacer":  # its own exception would have to be imported
                 mutated = mutated.replace("CosmicRayTestingException", "ZeroDivisionError")
-            yield Mutant(definition, *changed(code, mutated), mutated)
+            line = first_change(code, mutated)
+            lines = (text.splitlines()[line - 1].strip() for text in (code, mutated))
+            yield Mutant(definition, *lines, mutated, statement.get(line, ()))
 
 
-def changed(before: str, after: str) -> tuple[str, str]:
-    """The first line that differs, in both."""
-    for old, new in zip(before.splitlines(), after.splitlines(), strict=False):
+def first_change(before: str, after: str) -> int:
+    """The number of the first line that differs."""
+    pairs = zip(before.splitlines(), after.splitlines(), strict=False)
+    for number, (old, new) in enumerate(pairs, 1):
         if old != new:
-            return old.strip(), new.strip()
+            return number
     raise ValueError("expected another text, found the same")

@@ -5,57 +5,87 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Container, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 
-from .covering import FOLDER, TESTS
+from .covering import FOLDER, Known
 from .mutants import ROOT, Definition, Mutant
 from .server import PASSED, TOO_LONG
 
-STAGES = (4.0, 20.0, 90.0)  # seconds of tests: most mutants are noticed by the fastest tests
-LEAST = 30.0  # seconds that tests may take beside what they are known to
+STAGES = (3.0, 15.0, 60.0)  # seconds of tests, from the first on
+LEAST = 15.0  # seconds that tests may take beside what they are known to
 SLOWER = 4  # times: how much longer they may take than in the measured run
 
 
 class KnownTests:
-    """Which tests may notice a mutant, fastest first."""
+    """Which tests may notice a mutant, and in which order they are tried."""
 
     def __init__(self):
-        known = json.loads(TESTS.read_text(encoding="utf-8"))
-        self.seconds, self.runs = known["seconds"], known["runs"]
-        self.broken: set[str] = set()  # fail without a mutant, too
-        self.sound: set[str] = set()  # have been seen to pass without one
+        known = Known.read()
+        self.seconds, self.runs = known.seconds, known.runs
+        self.names = list(self.seconds)
+        self.broken: set[str] = set()  # are no more, or fail without a mutant, too
+        self.sound: set[tuple[str, str]] = set()  # passed without one, by the kind of server
+        self.noticed: dict[str, set[str]] = defaultdict(set)  # a mutant, by file
 
-    def of(self, definition: Definition) -> list[str]:
-        """The tests of a definition; of all in the file where the definition runs at import."""
-        file, name = definition.file, definition.name
-        places = [place for place in self.runs if place.partition(":")[0] == file]
-        if name:
-            places = [f"{file}:{name}"]
-        found = {test for place in places for test in self.runs.get(place, ())}
-        return sorted(found - self.broken, key=lambda test: (self.seconds[test], test))
+    def running(self, mutant: Mutant) -> set[str]:
+        """The tests that run its line; where that is not known, its function or file."""
+        place, lines = mutant.definition.place, mutant.lines
+        known = self.runs.get(place) if mutant.definition.name else None
+        if not known:
+            file = f"{mutant.definition.file}:"
+            return self.names_of(part for name, part in self.runs.items() if name.startswith(file))
+        if not lines or known["fingerprint"] != mutant.definition.fingerprint:
+            return self.names_of([known])
+        return self.names_of([known], lines)
 
-    def stages(self, definition: Definition) -> Iterable[tuple[list[str], float]]:
-        """The tests in parts, each with the seconds that it takes."""
-        tests, total, part = self.of(definition), 0.0, []
-        limits = list(STAGES)
-        for test in tests:
-            if limits and total + self.seconds[test] > limits[0] and part:
-                yield part, sum(self.seconds[test] for test in part)
+    def names_of(self, parts: Iterable[dict], lines: Container[int] | None = None) -> set[str]:
+        """The tests that run these lines of parts of a file."""
+        return {
+            self.names[number]
+            for part in parts
+            for line, tests in part["lines"].items()
+            if lines is None or int(line) in lines
+            for number in tests
+        }
+
+    def of(self, mutant: Mutant) -> list[str]:
+        """The tests that run a mutant, fastest first.
+
+        A test that noticed another mutant of the file counts as ten times as fast.
+        """
+        found = self.running(mutant) - self.broken
+        noticed = self.noticed[mutant.definition.file]
+        seconds = {test: self.seconds[test] / (10 if test in noticed else 1) for test in found}
+        return sorted(found, key=lambda test: (seconds[test], test))
+
+    def stages(self, mutant: Mutant) -> Iterable[list[str]]:
+        """The tests in parts, as most mutants are noticed by the first few."""
+        total, part, limits = 0.0, [], list(STAGES)
+        for test in self.of(mutant):
+            while limits and total + self.seconds[test] > limits[0]:
+                if part:
+                    yield by_file(part)
                 part = []
-                while limits and total + self.seconds[test] > limits[0]:
-                    limits.pop(0)
+                limits.pop(0)
             if not limits:
                 return
             total += self.seconds[test]
             part.append(test)
         if part:
-            yield part, sum(self.seconds[test] for test in part)
+            yield by_file(part)
+
+
+def by_file(tests: list[str]) -> list[str]:
+    """The same tests, those of one file together, as they share what they prepare."""
+    files = [test.partition("::")[0] for test in tests]
+    return [test for file in dict.fromkeys(files) for test in tests if test.startswith(f"{file}::")]
 
 
 class Worker:
-    """A copy of the project, and a server that runs tests in it."""
+    """A copy of the project, and the two servers that run tests in it."""
 
     def __init__(self, number: int, tests: KnownTests):
         self.tests = tests
@@ -65,50 +95,66 @@ class Worker:
             "PYTHONPATH": str(self.folder),
             "OMP_NUM_THREADS": "1",
         }
-        command = [sys.executable, "-m", "tests.mutation.server"]
-        self.server = subprocess.Popen(
-            command,
-            cwd=self.folder,
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self.server.stdout.readline()
+        self.servers = {
+            kind: subprocess.Popen(
+                [sys.executable, "-m", "tests.mutation.server", kind],
+                cwd=self.folder,
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=(FOLDER / f"{kind}{number}.log").open("w", encoding="utf-8"),
+                text=True,
+            )
+            for kind in ("collected", "fresh")
+        }
+        for kind, server in self.servers.items():
+            line = server.stdout.readline()
+            if not line:
+                raise RuntimeError(f"no server: see {FOLDER / f'{kind}{number}.log'}")
+            if kind == "collected":
+                tests.broken |= {*tests.names} - {*json.loads(line)}
 
     def close(self) -> None:
-        """Ends the server."""
-        self.server.stdin.close()
-        self.server.wait()
+        """Ends the servers."""
+        for server in self.servers.values():
+            server.stdin.close()
+            server.wait()
 
-    def ask(self, tests: list[str], seconds: float) -> dict[str, str]:
+    def ask(self, kind: str, definition: Definition, tests: list[str]) -> dict[str, str]:
         """What comes of tests in the copy as it is."""
-        job = {"tests": tests, "seconds": LEAST + SLOWER * seconds}
-        self.server.stdin.write(json.dumps(job) + "\n")
-        self.server.stdin.flush()
-        return json.loads(self.server.stdout.readline())
+        seconds = LEAST + SLOWER * sum(self.tests.seconds[test] for test in tests)
+        job = {"tests": tests, "file": definition.file, "name": definition.name}
+        server = self.servers[kind]
+        server.stdin.write(json.dumps(job | {"seconds": seconds}) + "\n")
+        server.stdin.flush()
+        return json.loads(server.stdout.readline())
 
     def notices(self, mutant: Mutant) -> bool:
         """Whether a test fails on a mutant, or does not end."""
-        for tests, seconds in self.tests.stages(mutant.definition):
+        definition = mutant.definition
+        kind = "collected" if mutant.lines else "fresh"
+        for tests in self.tests.stages(mutant):
             while tests:
-                with written(self.folder / mutant.definition.file, mutant.code):
-                    found = self.ask(tests, seconds)
+                with written(self.folder / definition.file, mutant.code):
+                    found = self.ask(kind, definition, tests)
                 if found["outcome"] == PASSED:
                     break
                 test = found["test"]
-                if found["outcome"] == TOO_LONG or not test or self.passes(test):
+                if found["outcome"] == TOO_LONG or not test:
+                    return True
+                if self.passes(kind, definition, test):
+                    self.tests.noticed[definition.file].add(test)
                     return True
                 self.tests.broken.add(test)
                 tests = [one for one in tests if one != test]
         return False
 
-    def passes(self, test: str) -> bool:
+    def passes(self, kind: str, definition: Definition, test: str) -> bool:
         """Whether a test passes on the package as it is."""
-        if test not in self.tests.sound:
-            if self.ask([test], self.tests.seconds.get(test, 10))["outcome"] != PASSED:
+        if (kind, test) not in self.tests.sound:
+            if self.ask(kind, definition, [test])["outcome"] != PASSED:
                 return False
-            self.tests.sound.add(test)
+            self.tests.sound.add((kind, test))
         return True
 
 
