@@ -16,6 +16,7 @@ from detr_steps import (
     giou_loss,
 )
 from detr_steps.inference import for_inference
+from detr_steps.inputs import check_costs, check_predictions
 
 BOX = torch.full((1, 4), 0.5)
 
@@ -210,6 +211,26 @@ def test_predictions_that_are_not_finite(model, outputs, key, value):
 
 
 @pytest.mark.parametrize(
+    ("layers", "end"), [(1, "image 1"), (2, r"image 1 \(decoder layer 2 of 2\)")]
+)
+def test_a_decoder_layer_is_named_where_there_are_several(layers, end):
+    cost = torch.zeros(layers, 2, 3, 1)
+    cost[-1, 1, 2] = torch.nan
+    logits, boxes = torch.zeros(layers, 2, 3, 4), torch.zeros(layers, 2, 3, 4)
+    with pytest.raises(ValueError, match=rf"class_logits.* in {end}$"):
+        check_costs(cost, logits, boxes)
+
+
+@pytest.mark.parametrize("size", [(0, 3), (2, 0)])
+def test_predictions_of_nothing(size):
+    empty = {"class_logits": torch.zeros(*size, 3), "bbox_pred": torch.zeros(*size, 4)}
+    with pytest.raises(ValueError, match=r"^outputs\['class_logits'\]: expected non-empty float"):
+        check_predictions(empty, 2, "outputs")
+    single = {"class_logits": torch.zeros(1, 1, 1), "bbox_pred": torch.zeros(1, 1, 4)}
+    check_predictions(single, 0, "outputs")
+
+
+@pytest.mark.parametrize(
     ("given", "error", "message"),
     [
         (torch.zeros(2, 12, 6), TypeError, "outputs: expected the dict"),
@@ -281,11 +302,14 @@ def test_constructor_arguments(arguments, error, message):
         small_step(8, **arguments)
 
 
-def test_a_ready_backbone_takes_no_further_choices():
+@pytest.mark.parametrize(
+    "choice", [{"pretrained": True}, {"dilation": True}, {"norm_layer": nn.BatchNorm2d}], ids=str
+)
+def test_a_ready_backbone_takes_no_further_choices(choice):
     from torchvision.models import resnet18
 
     with pytest.raises(ValueError, match="pretrained, dilation, norm_layer"):
-        Step1(backbone=resnet18(), pretrained=True)
+        Step1(backbone=resnet18(), **choice)
 
 
 def test_position_embedding_needs_four_parts():

@@ -12,8 +12,14 @@ from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 from torchvision.ops.misc import FrozenBatchNorm2d
 
 from detr_steps import Step0, Step8
-from detr_steps.inference import fold_norms, for_inference
-from detr_steps.inference.bfloat16 import InBfloat16, TokensFirst, WideConvolution
+from detr_steps.inference import detections, fold_norms, for_inference
+from detr_steps.inference.bfloat16 import (
+    InBfloat16,
+    TokensFirst,
+    WideConvolution,
+    has_bfloat16,
+)
+from detr_steps.inference.ready import Compiled
 from detr_steps.official import freeze_batch_norm
 from detr_steps.training.small import small_detr
 
@@ -56,6 +62,22 @@ def test_a_folded_norm_changes_no_number_and_is_gone(options, frozen):
         fold_norms(backbone)
         torch.testing.assert_close(backbone(images), before, rtol=1e-9, atol=1e-9)
     assert norms(backbone) == []
+
+
+def test_a_norm_without_a_convolution_before_it_stays():
+    parts = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU(), nn.BatchNorm2d(4), nn.Conv2d(4, 5, 1))
+    names = list(parts.state_dict())
+    fold_norms(parts)
+    assert list(parts.state_dict()) == names
+
+
+@pytest.mark.parametrize("dtype", [None, torch.bfloat16])
+def test_a_model_to_be_compiled_reads_its_tokens_in_one_order(able, dtype):
+    ready = for_inference(small_step(8), compile=True, dtype=dtype)
+    assert isinstance(ready, Compiled)
+    wrapped = [part for part in ready.modules() if isinstance(part, TokensFirst)]
+    assert wrapped and all(isinstance(one.attention, nn.MultiheadAttention) for one in wrapped)
+    assert len(wrapped) == sum(isinstance(part, nn.MultiheadAttention) for part in ready.modules())
 
 
 @pytest.mark.parametrize("frozen", [False, True])
@@ -136,6 +158,40 @@ def test_narrow_maps_are_convolved_in_float32(able):
         expected = convolution.float()(maps.float())
         convolution.bfloat16()
         assert (layer(maps).float() - expected).abs().max() < 0.02, width
+
+
+def test_maps_of_up_to_8_columns_are_narrow(able, monkeypatch):
+    narrow = []
+
+    def in_float32(self, maps):
+        narrow.append(maps.shape[-2:])
+        return maps
+
+    monkeypatch.setattr(WideConvolution, "in_float32", in_float32)
+    layer = WideConvolution(nn.Conv2d(1, 1, 3).bfloat16())
+    for size in ((20, 8), (8, 9), (20, 9)):
+        layer(torch.rand(1, 1, *size).bfloat16())
+    assert narrow == [(20, 8)]
+
+
+def test_a_gpu_that_only_imitates_bfloat16_does_not_have_it(monkeypatch):
+    def supported(including_emulation=True):
+        return including_emulation
+
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
+    assert not has_bfloat16(torch.device("cuda"))
+
+
+def test_detections_are_the_best_first_from_the_threshold_on():
+    logits = torch.tensor([[[0.0, 2, 0], [3, 0, 0], [0, 0, 1], [0, 1, 0]]])
+    boxes = torch.tensor([[0.5, 0.5, 0.2, 0.4]]) + torch.arange(4)[:, None] / 100
+    outputs = {"class_logits": logits, "bbox_pred": boxes[None]}
+    best = logits[0].softmax(-1)[:, :2].max(-1).values
+    (found,) = detections(outputs, [(100, 200)], float(best[0]))
+    assert found["scores"].tolist() == best[[1, 0]].tolist()
+    assert found["labels"].tolist() == [0, 1]
+    expected = torch.tensor([[81.0, 30.5, 123, 71.5], [80, 30, 120, 70]])
+    torch.testing.assert_close(found["boxes"], expected)
 
 
 @pytest.mark.parametrize("wrong", [float("nan"), 0.05])
