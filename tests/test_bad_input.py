@@ -16,7 +16,7 @@ from detr_steps import (
     giou_loss,
 )
 from detr_steps.inference import for_inference
-from detr_steps.inputs import check_costs, check_predictions
+from detr_steps.inputs import check_costs, check_predictions, check_target_values
 
 BOX = torch.full((1, 4), 0.5)
 
@@ -320,5 +320,15 @@ def test_position_embedding_needs_four_parts():
 def test_boxes_may_stray_by_rounding_and_no_further(model, outputs):
     targets = changed(boxes=BOX * 2 * (1 + 5e-7))
     assert model.compute_loss(outputs, targets).isfinite()
+    for edge in (-1e-6, 1 + 1e-6):  # as far as is allowed
+        check_target_values(changed(boxes=torch.full((1, 4), edge)), 5)
     with pytest.raises(ValueError, match=r"targets\[1\]"):
         model.compute_loss(outputs, changed(boxes=BOX * 2 * (1 + 1e-4)))
+
+
+@pytest.mark.parametrize(("most", "asks"), [(2.0, False), (2.5, True)])
+def test_a_box_of_large_numbers_may_be_in_pixels(most, asks):
+    boxes = torch.tensor([[0.5, 0.25, 0.1234567, most]])
+    with pytest.raises(ValueError, match=r"found \[0.5, 0.25, 0.123457, \d.\d\]") as raised:
+        check_target_values(changed(boxes=boxes), 5)
+    assert ("pixels?" in str(raised.value)) == asks

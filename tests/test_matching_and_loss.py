@@ -198,6 +198,21 @@ def share_objects(rank: int, file: str, results: str) -> None:
     dist.destroy_process_group()
 
 
+@pytest.mark.parametrize(("available", "initialized"), [(False, True), (True, False)])
+def test_one_process_asks_no_other(monkeypatch, available, initialized):
+    monkeypatch.setattr(dist, "is_available", lambda: available)
+    monkeypatch.setattr(dist, "is_initialized", lambda: initialized)
+    assert mean_over_processes(torch.tensor(2.5)).item() == 2.5
+
+
+def test_a_mean_over_three_processes_leaves_the_number_itself(monkeypatch):
+    monkeypatch.setattr(dist, "is_initialized", lambda: True)
+    monkeypatch.setattr(dist, "all_reduce", lambda value: value.add_(3.5))
+    monkeypatch.setattr(dist, "get_world_size", lambda: 3)
+    value = torch.tensor(2.5)
+    assert mean_over_processes(value).item() == 2 and value.item() == 2.5
+
+
 @pytest.mark.skipif(os.name == "nt", reason="gloo's file store needs a POSIX file")
 def test_boxes_are_normalised_by_the_objects_of_all_processes():
     with tempfile.TemporaryDirectory() as folder:

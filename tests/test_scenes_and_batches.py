@@ -113,15 +113,19 @@ def test_collate_pads_and_marks():
     assert torch.equal(images[:, 0] == 0, mask)
     assert (~mask).sum((1, 2)).tolist() == [24, 15]
     assert collate([items[0], items[0]])[1] is None
+    assert torch.equal(collate(items[:1])[0], items[0][0][None])
 
 
 def test_steps_go_on_where_they_stopped_and_processes_share_them():
     whole = list(StepSampler(50, 8, 0, 20, seed=3))
     assert list(StepSampler(50, 8, 13, 20, seed=3)) == whole[13:]
+    assert len(StepSampler(50, 8, 13, 20, seed=3)) == 7
     shares = [list(StepSampler(50, 8, 0, 20, 3, process, 2)) for process in range(2)]
     assert [sorted(a + b) for a, b in zip(*shares, strict=True)] == [sorted(b) for b in whole]
     epoch = [index for batch in whole[:6] for index in batch]
     assert len(set(epoch)) == 48  # no image twice in an epoch
+    many = [flip for step in range(200) for flip in StepSampler(50, 8, 0, 200, 3).flips(step)]
+    assert 0.45 < sum(many) / len(many) < 0.55
     flips = StepSampler(50, 8, 0, 20, 3).flips(7)
     halves = [StepSampler(50, 8, 0, 20, 3, process, 2).flips(7) for process in range(2)]
     assert flips == [halves[i % 2][i // 2] for i in range(8)]

@@ -23,7 +23,7 @@ SLOW = 10.0  # seconds, of tests that are never asked about a mutant
 SETTINGS = """
 [run]
 source_pkgs = detr_steps
-patch = subprocess, fork, _exit
+patch = fork, _exit
 parallel = true
 context = ${{PYTEST_CURRENT_TEST-}}
 data_file = {data}
@@ -77,10 +77,12 @@ def measure(workers: int, paths: list[str]) -> None:
     options = f"-q --cov --cov-config={settings} --cov-context=test --cov-report= -n {workers}"
     slow = [f"--deselect={test}" for test, time in known.seconds.items() if time > SLOW]
     command = [sys.executable, "-m", "pytest", *(paths or ["tests"]), *options.split(), *slow]
+    # what a test starts reads the settings anew, and the test's name with them
+    environment = {"OMP_NUM_THREADS": "1", "COVERAGE_PROCESS_START": str(settings)}
     subprocess.run(
         [*command, "--dist=loadscope", f"--junitxml={TIMES}"],
         cwd=ROOT,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        env=os.environ | environment,
         check=True,
     )
     seconds = times(TIMES)

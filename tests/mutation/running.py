@@ -14,7 +14,7 @@ from .covering import FOLDER, Known
 from .mutants import ROOT, Definition, Mutant
 from .server import PASSED, TOO_LONG
 
-STAGES = (3.0, 15.0, 60.0)  # seconds of tests, from the first on
+STAGES = (3.0, 20.0)  # seconds of tests, from the first on
 LEAST = 15.0  # seconds that tests may take beside what they are known to
 SLOWER = 4  # times: how much longer they may take than in the measured run
 
