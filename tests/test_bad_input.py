@@ -7,6 +7,7 @@ from conftest import DeviceReads, make_targets, small_resnet, small_step
 from torch import nn
 
 from detr_steps import (
+    FPN,
     PositionEmbedding2D,
     Step0,
     Step1,
@@ -310,6 +311,13 @@ def test_a_ready_backbone_takes_no_further_choices(choice):
 
     with pytest.raises(ValueError, match="pretrained, dilation, norm_layer"):
         Step1(backbone=resnet18(), **choice)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_pyramid_takes_as_many_maps_as_it_has_levels(count):
+    maps = [torch.zeros(1, 8, 4, 4)] * count
+    with pytest.raises(ValueError, match=r"zip\(\)"):
+        FPN({2: 8, 3: 8}, 4)(maps)
 
 
 def test_position_embedding_needs_four_parts():

@@ -192,6 +192,8 @@ def test_detections_are_the_best_first_from_the_threshold_on():
     assert found["labels"].tolist() == [0, 1]
     expected = torch.tensor([[81.0, 30.5, 123, 71.5], [80, 30, 120, 70]])
     torch.testing.assert_close(found["boxes"], expected)
+    with pytest.raises(ValueError, match=r"zip\(\)"):
+        detections(outputs, [(100, 200), (100, 200)], 0.5)
 
 
 @pytest.mark.parametrize("wrong", [float("nan"), 0.05])

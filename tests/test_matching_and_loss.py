@@ -126,6 +126,14 @@ def test_the_loss_by_libraries_layer_by_layer():
     torch.testing.assert_close(model.compute_loss(outputs, targets), expected)
 
 
+def test_the_losses_of_boxes_are_pair_by_pair():
+    predicted = torch.tensor([[0.5, 0.5, 0.2, 0.2], [0.25, 0.5, 0.5, 0.5], [0.5, 0.5, 1, 1]])
+    wanted = torch.tensor([[0.5, 0.5, 0.2, 0.2], [0.75, 0.5, 0.5, 0.5], [0.5, 0.5, 0.5, 0.5]])
+    l1, giou = small_step(8).box_losses(predicted, wanted)
+    assert l1.tolist() == [0, 0.5, 1]
+    torch.testing.assert_close(giou, torch.tensor([0, 1, 0.75]))
+
+
 def test_the_loss_is_the_sum_over_the_layers():
     model, targets = small_step(8), make_targets(3, 1)
     outputs = as_outputs(*predictions(layers=4))
