@@ -1,6 +1,7 @@
 """Data sets in COCO's format, made here on disk."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -9,7 +10,13 @@ from accelerate import Accelerator
 from PIL import Image
 
 from detr_steps.training.batches import collate
-from detr_steps.training.coco import CocoScenes, detr_transforms
+from detr_steps.training.coco import (
+    CocoScenes,
+    RandomSizeCrop,
+    detr_transforms,
+    to_fractions,
+)
+from detr_steps.training.coco_file import Annotation, ImageEntry, problem_list, usable_objects
 from detr_steps.training.evaluation import evaluate
 
 
@@ -103,6 +110,43 @@ def test_images_of_any_mode_and_size_with_mapped_categories(tmp_path):
     assert (~mask).sum((1, 2)).tolist() == [i.shape[1] * i.shape[2] for i, _ in items]
 
 
+def test_a_box_is_a_fraction_of_its_image_and_counts_if_it_has_an_area():
+    corners = [[20, 10, 60, 30], [-20, 0, 220, 50], [5, 5, 5, 9], [5, 9, 8, 9], [5, 5, 6, 6]]
+    boxes, counts = to_fractions(torch.tensor(corners, dtype=torch.float32), 50, 200)
+    torch.testing.assert_close(boxes[:2], torch.tensor([[0.2, 0.4, 0.2, 0.4], [0.5, 0.5, 1, 1]]))
+    assert counts.tolist() == [True, True, False, False, True]
+
+
+def test_a_crop_has_every_size_and_place_that_it_may_have():
+    picks = {RandomSizeCrop.pick(2, 4) for _ in range(100)}
+    assert picks == {2, 3, 4}
+
+
+@pytest.mark.parametrize("part", [1, 2])
+def test_detrs_augmentation_has_the_sides_of_the_paper(part):
+    """Section 4: shorter sides of 480 to 800; the official code: crops of 384 to 600 pixels."""
+    flip, choice, *_ = detr_transforms(800 // part).transforms
+    resize, cut = choice.transforms
+    first, crop, last = cut.transforms
+    sides = [480, 512, 544, 576, 608, 640, 672, 704, 736, 768, 800]
+    assert [side * part for side in resize.min_size] == sides and last is resize
+    assert resize.max_size * part == 1333 or part == 2
+    assert [side * part for side in first.min_size] == [400, 500, 600] and first.max_size is None
+    assert (crop.least * part, crop.most * part) == (384, 600)
+    assert flip.p == 0.5
+
+
+def test_data_are_the_same_while_their_files_are(tmp_path):
+    data = CocoScenes(*make(tmp_path), side=64)
+    before = data.identity
+    assert re.fullmatch(r"6 images, content [0-9a-f]{16}, plain_transforms at 64 pixels", before)
+    assert CocoScenes(*make(tmp_path), side=64).identity == before
+    assert data.source == (tmp_path.resolve(), (tmp_path / "annotations.json").resolve())
+    with (tmp_path / "3.png").open("ab") as file:
+        file.write(b"more")
+    assert data.identity != before
+
+
 def test_augmented_targets_stay_valid(tmp_path):
     torch.manual_seed(0)
     data = CocoScenes(*make(tmp_path), side=80, transforms=detr_transforms)
@@ -153,3 +197,45 @@ def test_missing_files_are_named(tmp_path):
     (folder / "0.png").write_bytes((folder / "0.png").read_bytes()[:200])
     with pytest.raises(ValueError, match=r"0\.png: cannot be read"):
         CocoScenes(folder, annotations)[0]
+
+
+@pytest.mark.parametrize(
+    ("box", "used", "said"),
+    [
+        ([10, 10, 1, 0.5], [10, 10, 11, 10.5], None),
+        ([10, 10, 0, 5], None, "left out: no area"),
+        ([10, 10, 5, 0], None, "left out: no area"),
+        ([100, 10, 5, 5], None, "left out: outside of the image"),
+        ([10, 50, 5, 5], None, "left out: outside of the image"),
+        ([-5, 10, 5, 5], None, "left out: outside of the image"),
+        ([-5, -5, 110, 6], [0, 0, 100, 1], "cut to the image"),
+        ([0, 0, 100, 50], [0, 0, 100, 50], None),
+    ],
+)
+def test_a_box_is_used_cut_or_left_out(box, used, said):
+    one = Annotation(image_id=1, category_id=2, bbox=box)
+    assert one.iscrowd is False
+    objects = usable_objects([one], width=100, height=50)
+    assert objects.boxes == ([used] if used else [])
+    assert dict(objects.changes) == ({said: 1} if said else {})
+
+
+@pytest.mark.parametrize(
+    ("size", "found"), [({"width": 3, "height": 2}, (3, 2)), ({"width": 3}, None), ({}, None)]
+)
+def test_the_size_of_an_image_is_known_if_both_sides_are(size, found):
+    assert ImageEntry(id=1, file_name="a.png", **size).size == found
+
+
+@pytest.mark.parametrize(
+    ("count", "lines", "first", "last"),
+    [
+        (1, 2, "1 problem", "  - p0"),
+        (2, 3, "2 problems", "  - p1"),
+        (20, 21, "20 problems", "  - p19"),
+        (22, 22, "22 problems", "  - and 2 more"),
+    ],
+)
+def test_a_list_of_problems_has_20_of_them(count, lines, first, last):
+    found = str(problem_list("a.json", (f"p{i}" for i in range(count)))).splitlines()
+    assert len(found) == lines and found[-1] == last and found[0] == f"a.json: found {first}"
