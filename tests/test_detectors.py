@@ -42,6 +42,14 @@ def made_file(stored_file, tmp_path, monkeypatch) -> Path:
     return stored_file
 
 
+@pytest.mark.parametrize("name", detectors.OFFICIAL)
+def test_an_official_model_is_what_its_name_says(name):
+    file, arguments = detectors.OFFICIAL[name]
+    assert file.startswith(name.replace("official", "detr-r50" * ("r101" not in name) or "detr"))
+    assert arguments.get("dilation", False) == name.endswith("dc5")
+    assert arguments.get("backbone", "resnet50") == ("resnet101" if "r101" in name else "resnet50")
+
+
 def test_an_official_file_is_fetched_checked_loaded_and_used(made_file, tmp_path):
     detector = detectors.load_detector("official", made_file.parent.as_uri() + "/")
     assert (tmp_path / "hub" / "checkpoints" / made_file.name).exists()
