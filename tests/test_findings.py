@@ -12,7 +12,7 @@ from test_coco import make
 from detr_steps import Step8
 from detr_steps.training.detectors import load_detector
 from detr_steps.training.evaluation import evaluate
-from detr_steps.training.findings import FEW_STEPS, KNOWN, find_out, symptoms
+from detr_steps.training.findings import FEW_STEPS, KNOWN, Findings, find_out, symptoms
 from detr_steps.training.page import write_page
 from detr_steps.training.scenes import Scenes
 from detr_steps.training.small import small_detr
@@ -94,6 +94,32 @@ def test_misplaced_boxes_duplicates_and_learning_by_heart_are_recognised(scenes,
     doubled = [{k: torch.cat([v, v]) for k, v in one.items()} for one in shipped.found]
     assert known("duplicates", symptoms(replace(shipped, found=doubled)))
     assert known("by heart", symptoms(far, shipped)) and not symptoms(shipped, shipped)
+
+
+@pytest.mark.parametrize(
+    ("changes", "name", "healthy"),
+    [
+        ({"spread": 0.0099}, "same boxes", {"spread": 0.01}),
+        ({"spread": 0.0, "images": 2}, "same boxes", {"spread": 0.0, "images": 1}),
+        ({"map_50": 0.9}, "misplaced", {"map_50": 1.0}),
+        ({"copies": 4}, "duplicates", {"copies": 3}),  # of 10 objects
+        ({"map": 20.0}, "by heart", {"map": 25.0}),  # and 40 on training data
+    ],
+)
+def test_each_symptom_has_its_limit(changes, name, healthy):
+    def findings(images=2, copies=0, spread=0.2, **scores):
+        boxes = torch.tensor([[0.0, 0, 1, 1]]).expand(1 + copies, 4)
+        labels = torch.zeros(1 + copies, dtype=torch.long)
+        one = {"boxes": boxes, "labels": labels, "scores": torch.full((1 + copies,), 0.9)}
+        nothing = [{key: value[:0] for key, value in one.items()}] * (images - 1)
+        scores = {"map": 40.0, "map_50": 60.0} | scores
+        counts = {"a": 7, "b": 3}
+        fired = torch.ones(3)
+        return Findings(scores, {}, counts, [one, *nothing], [], fired, spread, True)
+
+    (found,) = symptoms(findings(**changes), findings())
+    assert known(name, [found])
+    assert symptoms(findings(**healthy), findings()) == []
 
 
 def test_a_run_too_short_to_learn_is_recognised(scenes, shipped):
