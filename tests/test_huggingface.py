@@ -14,11 +14,13 @@ from detr_steps.official import official_name
 from detr_steps.training.checkpoints import CHECKPOINT
 from detr_steps.training.detectors import load_detector
 from detr_steps.training.huggingface import (
+    check_has_only_official_parts,
     folder_config,
     official_place,
     read_folder,
     write_folder,
 )
+from detr_steps.training.sizes import build
 from detr_steps.training.small import small_detr
 from detr_steps.training.trainer import BEST
 
@@ -144,6 +146,38 @@ def test_what_does_not_fit_is_refused(folder, tmp_path):
         (tmp_path / "pytorch_model.bin").write_bytes(content)
         with pytest.raises(ValueError, match="expected a DETR of transformers"):
             read_folder(tmp_path)
+
+
+def test_only_what_a_detr_of_transformers_has_a_place_for_is_written():
+    model = build("full", num_classes=3, emb_dim=8, nhead=2, enc_layers=1, dec_layers=1)
+    output = model.fpn.output["p5"]
+    torch.nn.init.dirac_(output.weight)
+    for part in (output.bias, model.queries):
+        torch.nn.init.zeros_(part)
+    check_has_only_official_parts(model)
+    for part in (output.bias, output.weight, model.queries):
+        before = part.detach().clone()
+        part.data.view(-1)[0] += 1
+        with pytest.raises(ValueError, match="expected one that official weights were loaded into"):
+            check_has_only_official_parts(model)
+        part.data.copy_(before)
+    check_has_only_official_parts(model)
+
+
+@pytest.mark.parametrize("missing", ["model.safetensors", "config.json"])
+def test_a_folder_without_one_of_its_files_is_refused(folder, tmp_path, missing):
+    for name in {"model.safetensors", "config.json"} - {missing}:
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    with pytest.raises(FileNotFoundError, match=r"expected config\.json and model\.safetensors or"):
+        read_folder(tmp_path)
+
+
+def test_without_a_word_about_it_there_is_no_dilation(folder, tmp_path):
+    config = json.loads((folder / "config.json").read_text())
+    config.pop("dilation", None)
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes())
+    assert read_folder(tmp_path).sizes["dilation"] is False
 
 
 def test_all_official_names_are_reached(folder):
