@@ -10,6 +10,7 @@ from cli import accepted
 from test_coco import make
 
 from detr_steps import Step8
+from detr_steps.training import page
 from detr_steps.training.detectors import load_detector
 from detr_steps.training.evaluation import evaluate
 from detr_steps.training.findings import FEW_STEPS, KNOWN, Findings, find_out, symptoms
@@ -142,6 +143,54 @@ def test_a_loss_that_is_no_number_ends_the_run(tmp_path):
     with pytest.raises(ValueError, match="at step 1 of train, found nan"):
         trainer.run()
     assert not list(tmp_path.iterdir())
+
+
+def counted(right, missed):
+    """Findings of images with so many objects that are found, and so many that are not."""
+    box, found, wanted = torch.tensor([[0.0, 0, 9, 9]]), [], []
+    for one, other in zip(right, missed, strict=True):
+        away = torch.tensor([[50.0, 50, 60, 60]])
+        boxes = torch.cat([box.expand(one, 4), away.expand(other, 4)])
+        wanted.append({"boxes": boxes, "labels": torch.zeros(one + other, dtype=torch.long)})
+        some = min(one, 1)
+        labels, scores = torch.zeros(some, dtype=torch.long), torch.full((some,), 0.9)
+        found.append({"boxes": box.expand(some, 4), "labels": labels, "scores": scores})
+    return Findings({}, {}, {}, found, wanted, torch.tensor([2, 0, 1]), 0.1, True)
+
+
+def test_the_best_and_the_worst_images_are_shown(monkeypatch):
+    shown = []
+    monkeypatch.setattr(page, "draw_images", lambda chosen, *rest: shown.append(chosen))
+    findings = counted(right=[0, 2, 0, 1, 1, 0], missed=[3, 0, 1, 0, 2, 0])
+    figures = list(page.draw_figures(findings, range(6), ["a"], [], []))
+    assert [heading for heading, _, _ in figures] == [
+        *("The best images", "The worst images", "The queries")
+    ]
+    assert shown == [[1, 3, 5, 2], [0, 4, 2, 5]]
+    assert "Mistakes: 0, 0, 0, 1." in figures[0][1] and "Mistakes: 3, 2, 1, 0." in figures[1][1]
+    for history, losses in (([{"step": 1, "map": 2, "map_50": 3}], []), ([], [(1, 0.5)])):
+        headings = [one[0] for one in page.draw_figures(findings, range(6), ["a"], history, losses)]
+        assert headings[0] == "The training" and len(headings) == 4
+
+
+def test_the_curves_are_those_of_the_run():
+    history = [{"step": 5, "map": 20, "map_50": 30}, {"step": 10, "map": 40, "map_50": 60}]
+    left, right = page.draw_curves(history, [(1, 9.0), (2, 4.0), (3, 1.0)]).axes
+    assert left.lines[0].get_xydata().tolist() == [[1, 9], [2, 4], [3, 1]]
+    curves = {line.get_label(): line.get_xydata().tolist() for line in right.lines}
+    assert curves == {"AP50": [[5, 30], [10, 60]], "AP": [[5, 20], [10, 40]]}
+    assert right.get_ylim() == (0, 100)
+    assert not page.draw_curves(history, []).axes[0].lines[0].get_xydata().size
+    (bars,) = page.draw_queries(torch.tensor([2, 0, 1])).axes[0].containers
+    assert [bar.get_height() for bar in bars] == [2, 0, 1]
+
+
+def test_a_class_that_was_not_measured_has_a_dash(scenes, shipped, tmp_path):
+    one = replace(shipped, class_counts={"a": 7, "b": 8}, class_scores={"a": 41.26})
+    file = tmp_path / "new" / "folder" / "page.html"
+    write_page(file, "A page", one, [], scenes, scenes.classes)
+    text = re.sub(r"<[^>]+>|\s", " ", file.read_text())
+    assert re.search(r"a +7 +41\.3 +b +8 +- ", text), text
 
 
 def test_the_page_holds_everything_and_needs_no_network(scenes, shipped, tmp_path):
