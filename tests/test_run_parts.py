@@ -1,0 +1,157 @@
+"""The parts of a training run from the command line: its data, its signals, its report."""
+
+import signal
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_coco import make
+
+from detr_steps.training import pictures, run
+from detr_steps.training.coco import CocoScenes, detr_transforms, gentle_transforms
+from detr_steps.training.pictures import as_rgb, check_shape, opened
+from detr_steps.training.run import ProgressReport, check_parts, saved_on_signals, survey_data
+from detr_steps.training.scenes import Scenes
+from detr_steps.training.sizes import SIDES
+
+
+def data_of(folder, *choose, kind="small", side=None):
+    """Data to train and to choose on, of a data set in a folder."""
+    images, annotations = make(folder)
+    paths = images, annotations, *(choose or (None, None))
+    return run.training_data(*paths, kind=kind, side=side, scenes=9, choose_scenes=4, seed=3)
+
+
+@pytest.mark.parametrize(
+    ("kind", "transforms"), [("small", gentle_transforms), ("full", detr_transforms)]
+)
+def test_a_kind_of_model_has_its_augmentation(tmp_path, kind, transforms):
+    data, choose = data_of(tmp_path, kind=kind)
+    assert data.transforms is transforms and data.short_side == SIDES[kind] == choose.short_side
+    assert len(data) == 6 and len(choose) == 4 and choose.source == data.source
+    assert data_of(tmp_path, kind=kind, side=64)[0].short_side == 64
+
+
+def test_data_to_choose_on_may_be_another(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    other = make(tmp_path / "b")
+    data, choose = data_of(tmp_path / "a", *other)
+    assert choose.source == (other[0].resolve(), other[1].resolve()) != data.source
+    assert len(choose) == 6 and choose.classes == data.classes
+    data, choose = data_of(tmp_path / "a", None, other[1])
+    assert choose.images == data.images and choose.annotations == other[1]
+    scenes, choose = run.training_data(None, None, None, None, "small", None, 9, 4, 3)
+    assert isinstance(scenes, Scenes) and (len(scenes), len(choose)) == (9, 4)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("i", "annotations: expected beside images, found nothing"),
+        ("a", "images: expected beside annotations, found nothing"),
+        ("iaI", "choose_annotations: expected beside images, annotations, choose_images, found"),
+        ("A", "images: expected beside choose_annotations, found nothing"),
+        ("", None),
+        ("ia", None),
+        ("iaA", None),
+        ("iaIA", None),
+    ],
+)
+def test_a_part_of_a_data_set_asks_for_the_other(given, message):
+    paths = [letter if letter in given else None for letter in "iaIA"]
+    if message is None:
+        return check_parts(*paths)
+    with pytest.raises(ValueError, match=f"^{message}"):
+        check_parts(*paths)
+
+
+def test_a_look_at_the_data_tells_both_and_what_is_unknown(tmp_path, capsys):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    images, annotations = make(tmp_path / "a")
+    other = make(tmp_path / "b", lambda data: data["categories"][0].update(name="dog"))
+    data = CocoScenes(images, annotations, 64)
+    choose = CocoScenes(*other, 64, classes=data.classes)
+    assert survey_data(data, choose, 64, 3)[1] == 3
+    printed = " ".join(capsys.readouterr().out.split())
+    for folder in ("a", "b"):
+        assert f"{folder}/annotations.json" in printed.replace(" ", "")
+    assert "data to choose on: classes that the model does not know, and so cannot find: dog" in (
+        printed
+    )
+    survey_data(data, data.plain(4), 64, None)
+    assert capsys.readouterr().out.count("images") == printed.count("images") // 2
+    with pytest.raises(ValueError, match=r"^queries: expected at least 2, .*, found 1"):
+        survey_data(data, choose, 64, 1)
+    assert survey_data(data, choose, 64, 2)[1] == 2
+
+
+def test_a_second_signal_ends_a_run_after_a_while(monkeypatch):
+    clock, ended, trainer = [100.0], [], SimpleNamespace(stop=0)
+    monkeypatch.setattr(run.time, "monotonic", lambda: clock[0])
+    before = signal.signal(signal.SIGTERM, lambda number, _: ended.append(clock[0]))
+    try:
+        with saved_on_signals(trainer):
+            for clock[0], stops in ((100.0, True), (104.0, True), (105.0, True), (105.5, True)):
+                signal.raise_signal(signal.SIGTERM)
+                assert bool(trainer.stop) == stops
+                assert ended == ([105.5] if clock[0] == 105.5 else [])
+        signal.raise_signal(signal.SIGTERM)
+        assert ended == [105.5, 105.5]
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_losses_are_smoothed_and_logged_at_times():
+    logged, bars = [], {}
+    trainer = SimpleNamespace(
+        history=[],
+        watch=lambda: {"lr": 0.1},
+        accelerator=SimpleNamespace(log=lambda values, step: logged.append((step, values))),
+    )
+    progress = SimpleNamespace(
+        add_task=lambda stage, total, loss, ap: bars.setdefault(stage, (total, loss, ap)) and 7,
+        update=lambda bar, completed, loss, ap: bars.update({bar: (completed, loss, ap)}),
+    )
+    report = ProgressReport(trainer, progress)
+    report("train", 49, 200, 2.0)
+    assert bars == {"train": (200, 2.0, "-"), 7: (49, 2.0, "-")} and not logged
+    trainer.history.append({"map": 41.26})
+    report("train", 50, 200, 1.0)
+    assert bars[7] == (50, pytest.approx(1.98), "41.3")
+    assert logged == [(50, {"train/loss": pytest.approx(1.98), "train/lr": 0.1})]
+
+
+@pytest.mark.parametrize(
+    ("mode", "value", "grey"),
+    [("I", 65535, 255), ("I", 0, 0), ("I", 32768, 128), ("F", 1.0, 255), ("F", 51.0, 51)],
+)
+def test_numbers_of_a_picture_become_8_bits(mode, value, grey):
+    picture = Image.new(mode, (2, 1), value)
+    assert np.asarray(as_rgb(picture)).tolist() == [[[grey] * 3] * 2]
+
+
+@pytest.mark.parametrize(("mode", "value", "most"), [("I", 65536, 65535), ("F", 256.0, 255)])
+def test_numbers_that_are_no_picture_are_refused(mode, value, most):
+    with pytest.raises(ValueError, match=rf"pixels from 0 to {most}, found {value:g} to {value:g}"):
+        as_rgb(Image.new(mode, (2, 1), value))
+
+
+def test_a_picture_has_a_pixel_across_at_least(tmp_path):
+    check_shape(tmp_path, (2666, 2), 800)
+    with pytest.raises(ValueError, match="less long and narrow, found 2667x2"):
+        check_shape(tmp_path, (2667, 2), 800)
+
+
+def test_a_picture_has_as_many_pixels_as_pil_takes_without_a_warning(tmp_path, monkeypatch):
+    assert pictures.MOST_PIXELS == Image.MAX_IMAGE_PIXELS
+    monkeypatch.setattr(pictures, "MOST_PIXELS", 12)
+    Image.new("L", (3, 4)).save(tmp_path / "12.png")
+    Image.new("L", (13, 1)).save(tmp_path / "13.png")
+    with opened(tmp_path / "12.png") as file:
+        assert file.size == (3, 4)
+    refused = pytest.raises(ValueError, match="expected at most 0 million pixels, found 13x1")
+    with refused, opened(tmp_path / "13.png"):
+        pass
