@@ -11,7 +11,7 @@ from detr_steps import box_cxcywh_to_xyxy, box_iou
 from detr_steps.training import scenes as scenes_module
 from detr_steps.training.batches import StepSampler, collate, flip_some
 from detr_steps.training.evaluation import count_duplicates, scores
-from detr_steps.training.scenes import CLASSES, LONGEST, MAX_IOU, SHORTEST, Scenes, outline
+from detr_steps.training.scenes import CLASSES, LONGEST, MAX_IOU, SHORTEST, Scenes, iou, outline
 from detr_steps.training.trainer import dense_owners, dense_pairs
 
 
@@ -104,6 +104,21 @@ def test_an_unknown_split_is_named():
         Scenes(3, "dev")
     with pytest.raises(IndexError, match=r"0\.\.2, found 3"):
         Scenes(3)[3]
+
+
+def test_the_scenes_to_train_choose_and_test_on_are_others():
+    images = [Scenes(1, split)[0][0] for split in ("train", "choose", "test")]
+    pairs = [(images[i], images[j]) for i, j in ((0, 1), (0, 2), (1, 2))]
+    assert not any(torch.equal(one, other) for one, other in pairs)
+    assert Scenes(3, "test", seed=5).source == ("test", 5)
+
+
+@pytest.mark.parametrize(
+    ("other", "expected"),
+    [([0, 0, 4, 2], 1), ([4, 0, 4, 2], 0), ([9, 9, 1, 1], 0), ([2, 0, 4, 2], 1 / 3)],
+)
+def test_two_boxes_of_a_scene_overlap_by_their_iou(other, expected):
+    assert iou(np.array([0.0, 0, 4, 2]), np.array(other, float)) == pytest.approx(expected)
 
 
 def test_collate_pads_and_marks():
