@@ -9,13 +9,13 @@ from cli import accepted, refused
 from photographs import write_photographs
 from PIL import Image
 from test_coco import make
-from torchvision.models import resnet50
+from torchvision.models import get_model, resnet50
 
 from detr_steps.official import FrozenBatchNorm2d
 from detr_steps.training.checkpoints import CHECKPOINT
 from detr_steps.training.coco import CocoScenes, gentle_transforms
 from detr_steps.training.detectors import load_detector, new_model, save_detector
-from detr_steps.training.sizes import build, describe, sizes_of
+from detr_steps.training.sizes import DEPTHS, build, counted_sizes, describe, sizes_of
 from detr_steps.training.small import medium_detr, small_detr
 from detr_steps.training.survey import survey
 from detr_steps.training.trainer import BEST
@@ -124,3 +124,20 @@ def test_a_backbone_that_cannot_be_fetched_is_said(tmp_path, monkeypatch):
     printed = " ".join(refused(*SHORT, "--model=r50", *given).split())
     assert "model: torchvision could not fetch the weights of its ResNet-50" in printed
     assert "no route to host" in printed and not (tmp_path / "run" / CHECKPOINT).exists()
+
+
+@pytest.mark.parametrize("name", DEPTHS)
+def test_the_depths_are_torchvisions(name):
+    with torch.device("meta"):
+        model = get_model(name)
+    assert [len(getattr(model, f"layer{i}")) for i in range(1, 5)] == DEPTHS[name]
+
+
+def test_a_missing_tensor_has_no_sizes():
+    assert counted_sizes({"query_pos": [7, 32], "class_head.bias": []}) == {
+        "num_classes": -1,
+        "num_queries": 7,
+        "emb_dim": 32,
+        **dict.fromkeys(("enc_layers", "dec_layers", "dim_feedforward"), 0),
+    }
+    assert counted_sizes({"query_pos": [7]})["emb_dim"] == 0

@@ -194,8 +194,8 @@ from module import Number
 def test_two():
     assert Number.double(Number().one) == 2
 
-def test_other():
-    assert True
+def test_other(tmp_path):
+    (tmp_path / "a").write_text("kept by pytest")
 
 def test_sleep():
     time.sleep(60)
@@ -233,6 +233,7 @@ def test_a_server_tells_a_passed_test_from_a_failed_one_and_from_one_that_does_n
     package = tmp_path / "module.py"
     package.write_text(MODULE, encoding="utf-8")
     (tmp_path / "tests").mkdir()
+    (tmp_path / "files").mkdir()
     (tmp_path / "tests" / "test_double.py").write_text(TESTS, encoding="utf-8")
     program = (
         f"import sys; sys.path.append({str(Path.cwd())!r}); from tests.mutation import server; "
@@ -241,7 +242,7 @@ def test_a_server_tells_a_passed_test_from_a_failed_one_and_from_one_that_does_n
     server = subprocess.Popen(
         [sys.executable, "-B", "-c", program],
         cwd=tmp_path,
-        env={"PYTHONPATH": str(tmp_path)},
+        env={"PYTHONPATH": str(tmp_path), "TMPDIR": str(tmp_path / "files")},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -269,5 +270,6 @@ def test_a_server_tells_a_passed_test_from_a_failed_one_and_from_one_that_does_n
         assert (ask("test_two") == failed) == (kind == "fresh")
     assert ask("test_two")["outcome"] == "passed"
     assert ask("test_sleep", seconds=2)["outcome"] == "too long"
+    assert not list((tmp_path / "files").iterdir())
     server.stdin.close()
     assert server.wait(timeout=20) == 0

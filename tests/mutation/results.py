@@ -5,7 +5,10 @@ import json
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from io import StringIO
 from pathlib import Path
+
+from detr_steps.writing import write_text
 
 from .mutants import Definition, Mutant
 
@@ -90,11 +93,12 @@ class Results:
         keys = {(definition.file, definition.name) for definition in existing}
         self.rows = {key: row for key, row in sorted(self.rows.items()) if key in keys}
         self.survivors = [one for one in self.survivors if (one.file, one.definition) in keys]
-        with self.table.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(self.rows.values())
-        self.list.write_text("\n".join(map(as_toml, self.survivors)), encoding="utf-8")
+        rows = StringIO()
+        writer = csv.DictWriter(rows, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows.values())
+        write_text(self.table, rows.getvalue())
+        write_text(self.list, "\n".join(map(as_toml, self.survivors)))
 
     def summary(self) -> list[tuple[str, int, int, int, int]]:
         """For each room: its name, mutants, survivors, those with a reason, the wanted percent."""

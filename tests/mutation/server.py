@@ -19,8 +19,10 @@ import os
 import resource
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import CodeType, FunctionType
 
@@ -91,9 +93,13 @@ def codes(code: CodeType) -> list[CodeType]:
     return inner + [one for part in inner for one in codes(part)]
 
 
-def in_child(run: Callable[[dict], bool], failure: FirstFailure, job: dict, answer: int) -> None:
-    """Runs a job where its output is not seen, and writes what came of it."""
+def in_child(
+    run: Callable[[dict], bool], failure: FirstFailure, job: dict, folder: str, answer: int
+) -> None:
+    """Runs a job where its output is not seen, with a folder for its files; writes the result."""
     os.setsid()
+    os.environ |= {"TMPDIR": folder, "PYTEST_DEBUG_TEMPROOT": folder}
+    tempfile.tempdir = folder
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
     nothing = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
@@ -104,15 +110,21 @@ def in_child(run: Callable[[dict], bool], failure: FirstFailure, job: dict, answ
 
 def forked(run: Callable[[dict], bool], failure: FirstFailure, job: dict) -> dict[str, str]:
     """What came of a job in a child of this process."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        return in_time(partial(in_child, run, failure, job, folder), job["seconds"])
+
+
+def in_time(work: Callable[[int], None], seconds: float) -> dict[str, str]:
+    """What work in a child of this process has written to its pipe, if it ends in time."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         try:
-            in_child(run, failure, job, writing)
+            work(writing)
         finally:
             os._exit(0)
     os.close(writing)
-    end, ended = time.monotonic() + job["seconds"], False
+    end, ended = time.monotonic() + seconds, False
     while not ended and time.monotonic() < end:
         time.sleep(0.01)
         ended = os.waitpid(child, os.WNOHANG) != (0, 0)
