@@ -1,11 +1,13 @@
 """The small model: the receptive field of its tokens, and what the dense warm start trains."""
 
+import pytest
 import torch
 from accelerate import Accelerator
 
+from detr_steps.backbone import stage_channels
 from detr_steps.training.batches import collate
 from detr_steps.training.scenes import Scenes
-from detr_steps.training.small import medium_detr, small_detr
+from detr_steps.training.small import SmallResNet, medium_detr, small_detr
 from detr_steps.training.trainer import Settings, Trainer
 
 
@@ -98,3 +100,18 @@ def test_the_dense_loss_is_zero_where_every_cell_is_right():
     wrong = [{**target, "labels": (target["labels"] + 1) % 6} for target in targets]
     once, thrice = (float(trainer.dense_loss(one, images, None, wrong)) for one in (oracle, asked))
     assert once > 10 and thrice > once + 20  # both layers of the decoder are counted
+
+
+@pytest.mark.parametrize(
+    ("make", "widths", "stride", "millions"),
+    [(small_detr, (16, 32, 64, 128), 8, 0.4), (medium_detr, (24, 48, 96, 128), 16, 0.8)],
+)
+def test_a_small_model_has_the_sizes_that_it_says(make, widths, stride, millions):
+    model = make(6)
+    backbone = model.backbone
+    assert tuple(stage_channels(backbone, level) for level in (2, 3, 4, 5)) == widths
+    assert round(sum(parameter.numel() for parameter in model.parameters()) / 1e6, 1) == millions
+    assert model.encode(torch.zeros(1, 3, 160, 160))["features"].shape[-1] == 160 // stride
+    kernels = [backbone.get_submodule(f"layer{i}.0.conv2").kernel_size for i in range(1, 5)]
+    assert kernels == [(3, 3), (3, 3), (1, 1), (1, 1)]
+    assert SmallResNet(widths).layer2[0].stride == 2 and SmallResNet(widths).layer1[0].stride == 1
