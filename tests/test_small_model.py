@@ -7,6 +7,7 @@ from accelerate import Accelerator
 from detr_steps.backbone import stage_channels
 from detr_steps.training.batches import collate
 from detr_steps.training.scenes import Scenes
+from detr_steps.training.sizes import sizes_of
 from detr_steps.training.small import SmallResNet, medium_detr, small_detr
 from detr_steps.training.trainer import Settings, Trainer
 
@@ -114,4 +115,26 @@ def test_a_small_model_has_the_sizes_that_it_says(make, widths, stride, millions
     assert model.encode(torch.zeros(1, 3, 160, 160))["features"].shape[-1] == 160 // stride
     kernels = [backbone.get_submodule(f"layer{i}.0.conv2").kernel_size for i in range(1, 5)]
     assert kernels == [(3, 3), (3, 3), (1, 1), (1, 1)]
-    assert SmallResNet(widths).layer2[0].stride == 2 and SmallResNet(widths).layer1[0].stride == 1
+    assert [SmallResNet(widths).get_submodule(f"layer{i}.0").stride for i in (1, 2, 3, 4)] == [
+        *(1, 2, 1, 1)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("make", "sizes"), [(small_detr, (64, 3, 128, 20)), (medium_detr, (96, 2, 256, 20))]
+)
+def test_a_small_transformer_has_the_sizes_that_it_says(make, sizes):
+    found = sizes_of(make(6))
+    assert tuple(found[k] for k in ("emb_dim", "enc_layers", "dim_feedforward", "temperature")) == (
+        sizes
+    )
+    assert (found["nhead"], found["dec_layers"], found["num_queries"]) == (4, 3, 16)
+
+
+def test_convolutions_begin_as_he_et_al_have_it():
+    """https://arxiv.org/abs/1502.01852: a variance of 2 over the numbers that a weight leads to."""
+    torch.manual_seed(0)
+    backbone = SmallResNet((16, 32, 64, 128))
+    for convolution in (backbone.conv1, backbone.layer2[0].conv2, backbone.layer4[0].conv2):
+        fan_out = convolution.out_channels * convolution.weight[0, 0].numel()
+        assert convolution.weight.std().item() == pytest.approx((2 / fan_out) ** 0.5, rel=0.1)

@@ -69,7 +69,11 @@ def test_an_image_is_looked_at_and_one_of_another_size_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"0\.png \(image id 10\): expected 80x60 .* found 81x60"):
         look_at(data, 0)
     data.entries[0] = data.entries[0].model_copy(update={"width": None})
-    assert look_at(data, 0).size == (81, 60)
+    assert look_at(data, 0).size == (81, 60) and look_at(data, 0).mode == "RGB"
+    for orientation, mode in ((1, "RGB"), (2, "RGB, turned"), (8, "RGB, turned"), (9, "RGB")):
+        turned[0x0112] = orientation
+        Image.new("RGB", (81, 60)).save(tmp_path / "0.png", exif=turned)
+        assert look_at(data, 0).mode == mode
     with pytest.raises(ValueError, match=r"found 1 problem\n.*less long and narrow, found 450x60"):
         Image.new("RGB", (450, 60)).save(tmp_path / "0.png")
         survey(data)
@@ -83,10 +87,21 @@ def test_a_data_set_without_a_box_is_refused(tmp_path):
         survey(CocoScenes(*make(tmp_path, empty), side=64))
 
 
-def test_a_picture_of_the_data_has_up_to_twelve_tiles(tmp_path):
+def test_a_picture_of_the_data_has_a_tile_of_each_image_up_to_twelve(tmp_path):
     data = CocoScenes(*make(tmp_path), side=64)
-    draw_data(data, tmp_path / "new" / "data.png")
-    assert Image.open(tmp_path / "new" / "data.png").size == (4 * 258 + 2, 2 * 258 + 2)
+    file = tmp_path / "new" / "folder" / "data.png"
+    draw_data(data, file)
+    picture = Image.open(file)
+    assert picture.size == (4 * 258 + 2, 2 * 258 + 2)
+    tiles = [(i % 4 * 258 + 2, i // 4 * 258 + 2) for i in range(8)]
+    blank = [
+        all(picture.crop((x, y, x + 256, y + 256)).getextrema()[i] == (255, 255) for i in range(3))
+        for x, y in tiles
+    ]
+    assert blank == [False] * 6 + [True] * 2
+    data.entries = data.entries * 3
+    draw_data(data, file)
+    assert Image.open(file).size == (4 * 258 + 2, 3 * 258 + 2)
 
 
 def test_a_tile_has_boxes_of_its_colour_and_is_white_beside_the_image():
