@@ -161,7 +161,7 @@ def schedule(settings: Settings) -> Callable[[int], float]:
     """Linear warm-up, then a cosine down to zero: the factor of the learning rate at a step."""
 
     def factor(step: int) -> float:
-        rise = min(1.0, (step + 1) / settings.warmup)
+        rise = min(1.0, (step + 1) / max(settings.warmup, 1))
         return rise * 0.5 * (1 + math.cos(math.pi * min(1.0, step / max(settings.steps, 1))))
 
     return factor
