@@ -9,6 +9,7 @@ from torch import nn
 
 from detr_steps import Step0, Step1, Step8, TransformerDecoderWithIntermediates
 from detr_steps.inference import fold_norms, for_inference
+from detr_steps.inference.bfloat16 import TokensFirst, wrap
 
 from . import measure, models
 from .rows import Row, row, training_step
@@ -24,6 +25,13 @@ def folded(model: nn.Module) -> nn.Module:
     model = deepcopy(model)
     fold_norms(model.backbone)
     return model.requires_grad_(False)
+
+
+def tokens_first(model: nn.Module) -> nn.Module:
+    """A copy whose attentions lay out their tokens as they read them."""
+    model = deepcopy(model)
+    wrap(model, nn.MultiheadAttention, TokensFirst)
+    return model
 
 
 class LastLayerDecoder(TransformerDecoderWithIntermediates):
@@ -75,11 +83,21 @@ def levers(pairs: int, side: int = 640, batch_size: int = 2, **sizes) -> Iterato
         "all layers and images matched at once (matching)",
         measure.in_turn(together, alone, 5 * pairs),
     )
-    after, before = (
-        training_step(contestant.train(), models.our_loss, batch)
-        for contestant in (channels_last(model), model)
-    )
-    yield row("lever", "channels last (training)", measure.in_turn(after, before, pairs))
+    for name, loss, change in (
+        ("channels last", models.our_loss, channels_last),
+        ("tokens laid out first", models.our_loss, tokens_first),
+        ("tokens laid out first, under bfloat16 autocast", autocast_loss, tokens_first),
+    ):
+        works = (
+            training_step(contestant.train(), loss, batch) for contestant in (change(model), model)
+        )
+        yield row("lever", f"{name} (training)", measure.in_turn(*works, pairs))
+
+
+def autocast_loss(ours: Step8, batch: models.Batch) -> torch.Tensor:
+    """The loss, with what PyTorch computes in bfloat16 there."""
+    with torch.autocast("cpu", torch.bfloat16):
+        return models.our_loss(ours, batch)
 
 
 def inference_levers(

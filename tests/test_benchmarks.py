@@ -148,7 +148,7 @@ def test_a_short_run_writes_its_report(tmp_path):
     steps = list(rows.steps(1, side=64, backbone="resnet18", emb_dim=16))
     assert [step["step"] for step in steps] == list(range(9)) and steps[8]["time"] == 1
     pulled = [asdict(row) for row in levers(1, side=64, **TINY)]
-    assert len(pulled) == 8 and all(row["ratio"] > 0 for row in pulled)
+    assert len(pulled) == 10 and all(row["ratio"] > 0 for row in pulled)
     growths = [growth.as_dict() for growth in rows.growth(1, short=True, **TINY)]
     for group in report.TABLE:
         report.store(tmp_path, group, [asdict(row)] if group == "memory" else [])
@@ -165,7 +165,7 @@ def test_a_short_run_writes_its_report(tmp_path):
     parts = report.parts(results)
     assert "| 2 MiB | 4 MiB | **0.50** | 0.40 to 0.60 | 0.40 ✗ |  |  |" in parts["table"]
     assert len(parts["growth"].splitlines()) == 2 + 6
-    assert len(parts["levers"].splitlines()) == 2 + 8
+    assert len(parts["levers"].splitlines()) == 2 + 10
     assert parts["precision"].endswith("| bfloat16, x | 75.10 | **0.00** | 0.30 ✓ |")
     assert parts["runtimes"].endswith("| 2.00 s | 0.50 | **1.10** | 1.00 to 1.20 | 1.05 ✗ |")
     assert parts["machine"] == parts["machine of the runtimes"] != ""
