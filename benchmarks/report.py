@@ -215,6 +215,7 @@ def parts(results: dict) -> dict[str, str]:
         "growth": growth_table(groups["growth"]),
         "steps": step_table(groups["steps"]),
         "levers": lever_table(groups["levers"]),
+        "machine of the levers": machine_line(results, ("levers",)),
         "machine of the runtimes": machine_line(results, ("runtimes", "precision")),
         "runtimes": runtime_table(groups["runtimes"]),
         "precision": precision_table(groups["precision"]),
