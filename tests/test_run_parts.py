@@ -1,16 +1,18 @@
-"""The parts of a training run from the command line: its data, its signals, its report."""
+"""The parts of a training run from the command line: its data, signals, report, last words."""
 
+import shlex
 import signal
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 from PIL import Image
 from test_coco import make
 
-from detr_steps.training import pictures, run
+from detr_steps.training import run
 from detr_steps.training.coco import CocoScenes, detr_transforms, gentle_transforms
-from detr_steps.training.pictures import as_rgb, check_shape, opened
+from detr_steps.training.next_commands import SCENE, module_command, next_commands
 from detr_steps.training.run import ProgressReport, check_parts, saved_on_signals, survey_data
 from detr_steps.training.scenes import Scenes
 from detr_steps.training.sizes import SIDES
@@ -124,34 +126,21 @@ def test_losses_are_smoothed_and_logged_at_times():
     assert logged == [(50, {"train/loss": pytest.approx(1.98), "train/lr": 0.1})]
 
 
-@pytest.mark.parametrize(
-    ("mode", "value", "grey"),
-    [("I", 65535, 255), ("I", 0, 0), ("I", 32768, 128), ("F", 1.0, 255), ("F", 51.0, 51)],
-)
-def test_numbers_of_a_picture_become_8_bits(mode, value, grey):
-    picture = Image.new(mode, (2, 1), value)
-    assert np.asarray(as_rgb(picture)).tolist() == [[[grey] * 3] * 2]
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows quotes words otherwise")
+def test_a_command_can_be_copied_into_a_shell():
+    words = shlex.split(module_command("detr_steps", "detect", "a b.png", "it's"))
+    assert words[1:] == ["-m", "detr_steps", "detect", "a b.png", "it's"]
+    assert Path(words[0]).resolve() == Path(sys.executable).resolve()
 
 
-@pytest.mark.parametrize(("mode", "value", "most"), [("I", 65536, 65535), ("F", 256.0, 255)])
-def test_numbers_that_are_no_picture_are_refused(mode, value, most):
-    with pytest.raises(ValueError, match=rf"pixels from 0 to {most}, found {value:g} to {value:g}"):
-        as_rgb(Image.new(mode, (2, 1), value))
-
-
-def test_a_picture_has_a_pixel_across_at_least(tmp_path):
-    check_shape(tmp_path, (2666, 2), 800)
-    with pytest.raises(ValueError, match="less long and narrow, found 2667x2"):
-        check_shape(tmp_path, (2667, 2), 800)
-
-
-def test_a_picture_has_as_many_pixels_as_pil_takes_without_a_warning(tmp_path, monkeypatch):
-    assert pictures.MOST_PIXELS == Image.MAX_IMAGE_PIXELS
-    monkeypatch.setattr(pictures, "MOST_PIXELS", 12)
-    Image.new("L", (3, 4)).save(tmp_path / "12.png")
-    Image.new("L", (13, 1)).save(tmp_path / "13.png")
-    with opened(tmp_path / "12.png") as file:
-        assert file.size == (3, 4)
-    refused = pytest.raises(ValueError, match="expected at most 0 million pixels, found 13x1")
-    with refused, opened(tmp_path / "13.png"):
-        pass
+def test_a_run_ends_with_commands_for_its_own_data(tmp_path):
+    commands = next_commands(tmp_path, Scenes(3, "test", seed=5))
+    detect = shlex.split(commands["to detect with it"])
+    assert detect[4:] == [str(tmp_path / SCENE), "--weights", str(tmp_path / "best.safetensors")]
+    assert Image.open(tmp_path / SCENE).size == (128, 128)
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    commands = next_commands(tmp_path, CocoScenes(*make(folder)))
+    assert shlex.split(commands["to detect with it"])[4] == str(folder / "0.png")
+    evaluate = shlex.split(commands["to evaluate it"])
+    assert evaluate[5:] == ["--images", str(folder), "--annotations", f"{folder}/annotations.json"]
