@@ -38,7 +38,7 @@ def wanted(options: argparse.Namespace) -> list[str]:
 
 def work(options: argparse.Namespace, results: Results) -> None:
     """Runs the mutants that are not known, or those that survived, and writes what came of them."""
-    tests = KnownTests()
+    tests, existing = KnownTests(), everything()
     lock, workers = threading.Lock(), Queue()
     for number in range(options.workers):
         workers.put(Worker(number, tests))
@@ -55,7 +55,7 @@ def work(options: argparse.Namespace, results: Results) -> None:
                 count = int(results.rows[definition.file, definition.name]["mutants"])
                 survived += [one for one in results.of(definition) if one.reason]
             results.add(definition, count, survived)
-            results.keep(everything())
+            results.keep(existing)
             count, left = len(found), sum(not one.reason for one in survived)
             print(f"{definition.place}: {count} mutants, {left} survived", flush=True)
 

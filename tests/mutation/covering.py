@@ -50,11 +50,12 @@ class Known:
         """Adds what a run has found, where a definition has not changed; else it replaces it."""
         self.seconds |= seconds
         for place, new in runs.items():
-            old = self.runs.setdefault(place, new)
-            if old["fingerprint"] != new["fingerprint"]:
+            old = self.runs.get(place)
+            if old and old["fingerprint"] == new["fingerprint"]:
+                for line, tests in new["lines"].items():
+                    old["lines"][line] = sorted({*old["lines"].get(line, ()), *tests})
+            else:
                 self.runs[place] = new
-            for line, tests in new["lines"].items():
-                old["lines"][line] = sorted({*old["lines"].get(line, ()), *tests})
 
     def write(self) -> None:
         """Keeps it for the next time."""
