@@ -39,6 +39,7 @@ def for_inference(
     Raises:
         TypeError: `model` is no Step8.
         ValueError: another `compile` or `dtype`, or OpenVINO is not installed.
+        RuntimeError: a convolution is wrong in bfloat16 on this processor.
     """
     if not isinstance(model, Step8):
         raise mismatch(TypeError, "model", "a Step8", type(model).__name__)
