@@ -133,6 +133,7 @@ def tests():
     tests = KnownTests.__new__(KnownTests)
     tests.seconds = {"a.py::a": 1.0, "b.py::b": 1.5, "a.py::c": 2.5, "b.py::d": 200.0}
     tests.names, tests.broken = list(tests.seconds), set()
+    tests.reach = dict.fromkeys(tests.names, 1)
     fingerprint = Definition("f.py", "g", "").fingerprint
     tests.runs = {
         "f.py:g": {"fingerprint": fingerprint, "lines": {"1": [3, 2, 1, 0], "2": [2]}},
@@ -149,6 +150,8 @@ def test_the_fastest_tests_come_first_and_the_slowest_not_at_all(tests):
     assert list(tests.stages(mutant)) == [["a.py::c"], ["a.py::a", "b.py::b"]]
     tests.broken = {"a.py::c"}
     assert list(tests.stages(mutant)) == [["a.py::a", "b.py::b"]]
+    tests.reach["a.py::a"] = 20  # it runs much else
+    assert list(tests.stages(mutant)) == [["b.py::b", "a.py::a"]]
     assert list(tests.stages(mutant_in("h", 3))) == []
 
 

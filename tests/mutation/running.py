@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Container, Iterable
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +26,8 @@ class KnownTests:
         known = Known.read()
         self.seconds, self.runs = known.seconds, known.runs
         self.names = list(self.seconds)
+        parts = (tests for part in self.runs.values() for tests in part["lines"].values())
+        self.reach = Counter(self.names[number] for tests in parts for number in tests)  # lines
         self.broken: set[str] = set()  # are no more, or fail without a mutant, too
         self.sound: set[tuple[str, str]] = set()  # passed without one, by the kind of server
         self.noticed: dict[str, set[str]] = defaultdict(set)  # a mutant, by file
@@ -52,14 +54,14 @@ class KnownTests:
         }
 
     def of(self, mutant: Mutant) -> list[str]:
-        """The tests that run a mutant, fastest first.
+        """The tests that run a mutant, in the order of their time and of how much else they run.
 
         A test that noticed another mutant of the file counts as ten times as fast.
         """
         found = self.running(mutant) - self.broken
         noticed = self.noticed[mutant.definition.file]
-        seconds = {test: self.seconds[test] / (10 if test in noticed else 1) for test in found}
-        return sorted(found, key=lambda test: (seconds[test], test))
+        cost = {test: self.seconds[test] * self.reach[test] for test in found}
+        return sorted(found, key=lambda test: (cost[test] / (10 if test in noticed else 1), test))
 
     def stages(self, mutant: Mutant) -> Iterable[list[str]]:
         """The tests in parts, as most mutants are noticed by the first few."""
