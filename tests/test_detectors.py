@@ -1,7 +1,9 @@
 """Trained models by name: the shipped one, and the whole path of the official ones."""
 
 import hashlib
+import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -153,3 +155,48 @@ def test_mistakes_of_the_command_line_have_no_traceback(tmp_path):
     printed = refused("detect", tmp_path / "none.jpg", "--out", out)
     assert "none.jpg: cannot be read as an image" in printed
     assert "split: expected one of train, choose, test" in refused("evaluate", "--split", "dev")
+
+
+def test_the_name_of_an_official_model_says_what_it_is():
+    for name, (file, arguments) in detectors.OFFICIAL.items():
+        words = {*name.split("-"), *file.split("-")}
+        assert ("r101" in words) == (arguments.get("backbone") == "resnet101")
+        assert ("dc5" in words) == (arguments.get("dilation") is True)
+
+
+def test_what_detr_does_not_train_stays_as_it_is():
+    """The stem and the first stage, as torchvision's detectors have it with 3 trainable layers."""
+    start = detectors.Detector(detectors.build("full", num_classes=2), ("a", "b"), 800)
+    model, new = detectors.first_model(start, ("b", "c"), 5, "full")
+    trained = {name for name, one in model.named_parameters() if one.requires_grad}
+    trained = {name.split(".")[1] for name in trained if name.startswith("backbone.")}
+    assert trained == {"layer2", "layer3", "layer4"}
+    assert new == ["class_head.weight", "class_head.bias"]
+
+
+def test_an_official_file_goes_into_the_cache_that_is_there_or_is_made(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "a" / "hub"))
+    fetched = []
+    monkeypatch.setattr(torch.hub, "download_url_to_file", lambda *words: fetched.append(words))
+    for _ in range(2):  # the folder is there the second time
+        path = detectors.fetch_official("official-dc5", "https://example.org/")
+        assert path.parent == tmp_path / "a" / "hub" / "checkpoints" and path.parent.is_dir()
+    url = "https://example.org/detr-r50-dc5-f0fb7ef5.pth"
+    assert fetched == [(url, str(path), "f0fb7ef5")] * 2
+
+
+def test_another_file_under_an_official_name_is_told_by_eight_digits(tmp_path):
+    file = tmp_path / "detr-r50-e632da11.pth"
+    file.write_bytes(b"another")
+    with pytest.raises(
+        ValueError, match=r"SHA-256 starts with e632da11, found [0-9a-f]{8}; delete"
+    ):
+        detectors.load_detector(file)
+
+
+def test_a_folder_whose_tensors_have_other_names_is_named(tmp_path, monkeypatch):
+    sizes = {"num_classes": 2, "num_queries": 5}
+    content = SimpleNamespace(sizes=sizes, state_dict={"other": torch.zeros(1)})
+    monkeypatch.setattr(detectors, "read_folder", lambda folder: content)
+    with pytest.raises(ValueError, match=f"^{re.escape(str(tmp_path))}: "):
+        detectors.folder_detector(tmp_path)

@@ -79,7 +79,13 @@ class Counting(nn.Module):
 
 @pytest.mark.parametrize(
     ("side", "asked", "batches"),
-    [(128, None, [50, 10]), (256, None, [12] * 5), (1000, None, [1] * 60), (128, 40, [40, 20])],
+    [
+        (128, None, [50, 10]),
+        (127, None, [50, 10]),
+        (256, None, [12] * 5),
+        (1000, None, [1] * 60),
+        (128, 40, [40, 20]),
+    ],
 )
 def test_a_batch_has_as_many_pixels_as_fit(side, asked, batches):
     model = Counting().train()

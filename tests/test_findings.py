@@ -8,12 +8,14 @@ import torch
 from accelerate import Accelerator
 from cli import accepted
 from test_coco import make
+from torch import nn
+from torch.utils.data import Dataset
 
 from detr_steps import Step8
 from detr_steps.training import page
 from detr_steps.training.detectors import load_detector
 from detr_steps.training.evaluation import evaluate
-from detr_steps.training.findings import FEW_STEPS, KNOWN, Findings, find_out, symptoms
+from detr_steps.training.findings import FEW_STEPS, KNOWN, Findings, find_out, sure_of, symptoms
 from detr_steps.training.page import write_page
 from detr_steps.training.scenes import Scenes
 from detr_steps.training.small import small_detr
@@ -221,3 +223,65 @@ def test_training_and_evaluation_write_pages_and_say_what_is_wrong(tmp_path):
     page = ["--page", tmp_path / "new" / "page.html"]
     accepted("evaluate", "--cpu", *data, *weights, *page)
     assert "on 6 images" in (tmp_path / "new" / "page.html").read_text()
+
+
+class Says(nn.Module):
+    """A model that gives the same outputs for two images, whatever they show."""
+
+    def __init__(self, logits, boxes):
+        super().__init__()
+        self.outputs = {"class_logits": torch.tensor(logits), "bbox_pred": torch.tensor(boxes)}
+
+    def forward(self, images, padding_mask=None):
+        return self.outputs
+
+
+def test_findings_are_those_of_the_predictions(scenes):
+    """Of four queries, two classes and "no object": what is sure, how far boxes move, no luck."""
+    nothing, first, last, half = [0.0, 0, 9], [9.0, 0, 0], [0.0, 9, 0], [0.0, -200, 0]
+    logits = [[first, last, nothing, half], [first, nothing, nothing, half]]
+    here, there = [0.125, 0.125, 0.125, 0.125], [0.125, 0.125, 0.375, 0.125]
+    model = Says(logits, [[here] * 4, [there] * 4])
+
+    class Two(Dataset):
+        """Two images, with an object of each class in the first one."""
+
+        classes, short_side, large = ("a", "b"), 64, 32
+
+        def __len__(self):
+            return 2
+
+        def __getitem__(self, index):
+            boxes = torch.tensor([here, [0.75, 0.75, 0.25, 0.25]])[: 2 - 2 * index]
+            target = {"labels": torch.arange(len(boxes)), "boxes": boxes}
+            return torch.zeros(3, 64, 64), target | {"size": torch.tensor([64, 64])}
+
+    found = find_out(model, Two(), ACCELERATOR, Two.classes)
+    assert found.fired.tolist() == [2, 1, 0, 0]  # one half is not sure
+    assert found.spread == pytest.approx(0.125 / 4)
+    assert found.class_counts == {"a": 1, "b": 1}
+    assert found.class_scores["b"] == 0 and found.class_scores["a"] > 40
+    assert [len(one["scores"]) for one in sure_of(found.found)] == [2, 1]
+
+
+def test_a_short_run_is_one_below_one_percent(shipped):
+    for ap, short in ((0.99, True), (1.0, False), (1.5, False)):
+        one = replace(shipped, scores=shipped.scores | {"map": ap})
+        assert known("short", symptoms(one, steps=30)) == short
+
+
+def test_an_image_is_shown_with_what_is_there_and_what_was_found(monkeypatch):
+    shown = []
+
+    def record(image, frames, side, width):
+        shown.append(([[one.corners.tolist(), one.colour, one.names] for one in frames], side))
+        return torch.zeros(3, side, side, dtype=torch.uint8)
+
+    monkeypatch.setattr(page, "draw_tile", record)
+    data = [(torch.zeros(3, 50, 100), {"size": torch.tensor([100, 200])})]
+    one = {"boxes": torch.tensor([[20.0, 10, 100, 50]]), "labels": torch.tensor([1])}
+    sure = one | {"scores": torch.tensor([0.9])}
+    findings = Findings({}, {}, {}, [sure], [one], torch.zeros(1), 0.1, True)
+    page.draw_images([0], findings, data, ["a", "b"])
+    corners = [[pytest.approx(0.1), pytest.approx(0.1), 0.5, 0.5]]
+    assert shown == [([[corners, page.BLUE, None], [corners, page.ORANGE, ["b"]]], page.TILE)]

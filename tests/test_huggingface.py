@@ -18,9 +18,10 @@ from detr_steps.training.huggingface import (
     folder_config,
     official_place,
     read_folder,
+    save_parts,
     write_folder,
 )
-from detr_steps.training.sizes import build
+from detr_steps.training.sizes import build, sizes_of
 from detr_steps.training.small import small_detr
 from detr_steps.training.trainer import BEST
 
@@ -185,3 +186,12 @@ def test_all_official_names_are_reached(folder):
     own = load_detector(folder).model.state_dict()
     expected = {official_name(name) for name in own} - {None}
     assert expected <= places
+
+
+def test_a_folder_says_where_its_backbone_comes_from(tmp_path):
+    with torch.device("meta"):
+        config = folder_config(sizes_of(build("full", num_classes=2, num_queries=5)), ("a", "b"))
+    assert config.use_timm_backbone is False and config.backbone_config.depths == [3, 4, 6, 3]
+    save_parts([config], tmp_path / "new" / "folder")
+    written = json.loads((tmp_path / "new" / "folder" / "config.json").read_text())
+    assert not written.get("use_timm_backbone") and written["num_queries"] == 5

@@ -16,6 +16,8 @@ from detr_steps.training.next_commands import SCENE, module_command, next_comman
 from detr_steps.training.run import ProgressReport, check_parts, saved_on_signals, survey_data
 from detr_steps.training.scenes import Scenes
 from detr_steps.training.sizes import SIDES
+from detr_steps.training.small import small_detr
+from detr_steps.training.trainer import Settings
 
 
 def data_of(folder, *choose, kind="small", side=None):
@@ -144,3 +146,47 @@ def test_a_run_ends_with_commands_for_its_own_data(tmp_path):
     assert shlex.split(commands["to detect with it"])[4] == str(folder / "0.png")
     evaluate = shlex.split(commands["to evaluate it"])
     assert evaluate[5:] == ["--images", str(folder), "--annotations", f"{folder}/annotations.json"]
+
+
+@pytest.mark.parametrize("main", [True, False])
+def test_the_main_process_alone_draws_the_data_and_shows_bars(tmp_path, monkeypatch, main):
+    model = small_detr(2)
+    data, choose = data_of(tmp_path, side=64)
+    accelerator = SimpleNamespace(
+        is_main_process=main,
+        mixed_precision="no",
+        process_index=0,
+        num_processes=1,
+        init_trackers=lambda name: None,
+        end_training=lambda: None,
+    )
+    disabled, bars = [], run.progress_bars
+    monkeypatch.setattr(
+        run, "progress_bars", lambda disable: disabled.append(disable) or bars(disable=True)
+    )
+    monkeypatch.setattr(run.Trainer, "run", lambda self: None)
+    out = tmp_path / "out"
+    trainer = run.run_training(model, data, choose, Settings(batch_size=2), out, accelerator)
+    assert trainer.choose is choose and disabled == [not main]
+    assert (out / "data.png").exists() == main
+
+
+@pytest.mark.parametrize("other", [True, False])
+def test_a_report_looks_at_training_data_where_they_are_others(tmp_path, monkeypatch, other):
+    looked = []
+    monkeypatch.setattr(run, "load_detector", lambda path: SimpleNamespace(model=small_detr(6)))
+    monkeypatch.setattr(run, "find_out", lambda model, data, *_: looked.append(data) or "found")
+    monkeypatch.setattr(run, "symptoms", lambda *arguments: [arguments])
+    data, choose = Scenes(9), Scenes(4, "choose" if other else "train")
+    trainer = SimpleNamespace(
+        accelerator=SimpleNamespace(
+            wait_for_everyone=lambda: None, device="cpu", is_main_process=False
+        ),
+        **{"choose": choose, "dataset": data, "losses": [(1, 7.0), (2, 5.0)], "history": []},
+        **{"settings": Settings(steps=30), "decided_by": {"start": None if other else "shipped"}},
+    )
+    (given,) = run.report_run(trainer, tmp_path)
+    known, steps = ("found", 30) if other else (None, None)
+    assert given == ("found", known, [7.0, 5.0], steps)
+    assert looked[0] is choose and [len(one) for one in looked] == ([4, 4] if other else [4])
+    assert all(one.split == "train" for one in looked[1:])

@@ -1,6 +1,7 @@
 """What is said of a data set of one's own, and its pictures, on made ones."""
 
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -116,3 +117,46 @@ def test_a_tile_has_boxes_of_its_colour_and_is_white_beside_the_image():
     assert not torch.equal(named, tile)
     assert torch.equal(draw_tile(image, [Frames(torch.zeros(0, 4))], 80)[:, :40], tile[:, :40] * 0)
     assert draw_grid([tile] * 3, 2).size == (2 * 82 + 2, 2 * 82 + 2)
+
+
+def test_a_tile_keeps_white_and_the_longer_side_of_any_picture():
+    white = torch.full((3, 40, 20), 9.0)
+    tile = draw_tile(white, [], 80)
+    assert list(tile.shape) == [3, 80, 80] and tile.eq(255).all()
+    black = draw_tile(-white, [], 80)
+    assert black[:, :, :40].eq(0).all() and black[:, :, 40:].eq(255).all()
+    thin = draw_tile(torch.full((3, 1, 400), -9.0), [], 80)
+    assert thin[:, 0].eq(0).all() and thin[:, 1:].eq(255).all()
+
+
+def test_a_name_stands_on_the_colour_of_its_box():
+    boxes = torch.tensor([[0.0, 0.5, 1.0, 1.0]])
+    plain, named = (
+        draw_tile(torch.full((3, 80, 80), -9.0), [Frames(boxes, BLUE, names)], 80)
+        for names in (None, ["a"])
+    )
+    blue = torch.tensor([0, 0x72, 0xB2], dtype=torch.uint8)[:, None, None]
+    count = [int((tile == blue).all(0).sum()) for tile in (plain, named)]
+    assert count[1] > count[0] + 20
+    assert named.amin(0).max() > 120 > plain.amin(0).max()  # white letters
+
+
+def test_a_survey_has_no_row_of_headings():
+    assert not Survey([look(10)], {7: "a"}, 100).table("title").show_header
+
+
+def test_a_survey_that_is_ended_by_a_key_looks_at_no_more_images(tmp_path, monkeypatch):
+    ended, shutdown = [], ThreadPoolExecutor.shutdown
+
+    def recorded(pool, **options):
+        ended.append(options)
+        shutdown(pool, **options)
+
+    def ended_by_a_key(items):
+        yield next(iter(items))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ThreadPoolExecutor, "shutdown", recorded)
+    with pytest.raises(KeyboardInterrupt):
+        survey(CocoScenes(*make(tmp_path), side=64), ended_by_a_key)
+    assert ended == [{"cancel_futures": True}, {"wait": True}]

@@ -166,3 +166,26 @@ def test_a_part_of_a_batch_has_its_part_of_the_mask():
     trainer = small_run(accumulate=2, batch_size=4)
     trainer.update(stage, line, torch.ones(4, 1), mask, [*"abcd"])
     assert masks == [[True, False], [True, True]]
+
+
+def test_what_is_watched_is_of_the_last_layer_of_the_last_batch():
+    trainer = small_run()
+    assert trainer.watch() == {}
+    torch.manual_seed(0)
+    images = torch.rand(2, 3, 64, 64)
+    boxes = torch.tensor([[0.5, 0.5, 0.25, 0.25], [0.25, 0.25, 0.5, 0.5], [0.5, 0.5, 1.0, 1.0]])
+    targets = [
+        {"labels": torch.tensor([1, 2, 0]), "boxes": boxes},
+        {"labels": torch.tensor([5]), "boxes": boxes[:1]},
+    ]
+    loss = trainer.set_loss(trainer.model, images, None, targets)
+    logits = trainer.last_batch[0]["class_logits"].detach().clone()
+    logits[0, :3, 6] = logits[1, 7, 6] = 99.0
+    outputs = trainer.last_batch[0] | {"class_logits": logits}
+    trainer.last_batch = outputs, targets
+    expected = trainer.model.loss_terms(outputs, targets)[-1]
+    watched = trainer.watch()
+    assert watched.pop("no_object") == pytest.approx(4 / 32)
+    assert watched.pop("empty") == pytest.approx(28 / 32)
+    assert watched == pytest.approx({name: value.item() for name, value in expected.items()})
+    assert loss.requires_grad
