@@ -60,6 +60,13 @@ def test_of_near_cells_alone_those_count_that_have_both_kinds_of_keys():
     assert measured[0].tolist() == pytest.approx([1 / 4, 4 / 6, 4 / 10])
 
 
+def test_near_is_counted_in_rows_and_in_columns():
+    near = cells_within(1, 3, 4).view(3, 4, 3, 4).int()
+    assert near[0, 0].tolist() == [[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 0, 0]]
+    assert near[1, 2].tolist() == [[0, 1, 1, 1]] * 3
+    assert near[2, 3].tolist() == [[0, 0, 0, 0], [0, 0, 1, 1], [0, 0, 1, 1]]
+
+
 def test_extremes_are_the_cells_in_the_outermost_rows_and_columns():
     cells = torch.tensor(
         [[0, 0, 1, 0, 0], [0, 1, 1, 1, 0], [1, 0, 1, 0, 1], [0, 1, 1, 1, 0]], dtype=torch.bool
