@@ -122,6 +122,21 @@ def test_crossing_boxes_get_three_arrows_and_their_numbers():
         assert shown == pytest.approx(wanted, abs=0.006)
 
 
+def test_an_explorer_draws_as_large_as_it_should():
+    """In inches: a row of panels fits beside the text."""
+    image, attention = torch.rand(3, 30, 40), torch.rand(12, 3, 4)
+    prob, boxes = torch.rand(2, 3), torch.rand(2, 4)
+    encoder, _ = explorers.draw_encoder(image, attention, row=1, column=3)
+    decoder, _ = explorers.draw_decoder(image, 7, attention[:2], prob, boxes, ["cat", "dog"])
+    sizes = [figure.get_size_inches().round(2).tolist() for figure in (encoder, decoder)]
+    assert sizes == [[7.2, 3.8], [9.6, 3.2]]
+
+
+def test_a_control_with_one_value_leaves_no_choice():
+    assert explorers.has_choice(explorers.slider("a", 1, 1, 2))
+    assert not explorers.has_choice(explorers.slider("a", 1, 1, 1))
+
+
 def test_greedy_pays_more_than_the_assignment():
     figure, alt = explorers.draw_assignments(COST, ["A", "B", "C"])
     assert [axis.get_title() for axis in figure.axes] == [

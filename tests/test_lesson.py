@@ -80,3 +80,18 @@ def test_the_notebooks_link_terms_that_exist(path):
     assert len(anchors) >= 5
     assert set(anchors) <= {term.replace(" ", "-") for term in TERMS}
     assert len(anchors) == len(set(anchors))  # at the first mention
+
+
+def test_an_error_that_must_come_is_printed_and_no_other(capsys):
+    with lesson.shown_error(KeyError, ValueError):
+        raise ValueError("a: b")
+    assert capsys.readouterr().out == "ValueError: a: b\n"
+    with pytest.raises(TypeError), lesson.shown_error(ValueError):
+        raise TypeError
+    missing = pytest.raises(
+        AssertionError, match=r"^expected KeyError or ValueError, got no error$"
+    )
+    with missing, lesson.shown_error(KeyError, ValueError):
+        pass
+    lesson.count_cost(Step1)
+    assert capsys.readouterr().out == ""  # it counts in silence
