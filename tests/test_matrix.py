@@ -132,21 +132,57 @@ def rows(monkeypatch, tmp_path):
     monkeypatch.setattr(rows_module, "OPTIONS", ["-q"])
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     monkeypatch.setattr(matrix, "HOME", tmp_path / "home")
-    monkeypatch.setattr(matrix, "commit", lambda: "abc")
+    monkeypatch.setattr(matrix, "RESULTS", tmp_path / "results.json")
+    monkeypatch.setattr(matrix, "processor", lambda: "a chip")
 
 
 def test_a_failed_row_fails_the_matrix_and_one_that_cannot_run_does_not(rows, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["matrix", "good", "absent"])
     assert matrix.main() == 0
     lines = capsys.readouterr().out.splitlines()
-    assert "| `good` | it is good | good | 1 passed |  | passed |" in lines
-    assert "| `absent` | it is absent | absent |  |  | not run: no such processor |" in lines
+    assert "| `good` | it is good | good | 1 passed |  | passed | a chip |" in lines
+    absent = "| `absent` | it is absent | absent |  |  | not run: no such processor | a chip |"
+    assert absent in lines
     monkeypatch.setattr(sys, "argv", ["matrix"])
     assert matrix.main() == 1
     said = capsys.readouterr().out
-    assert "| `bad` | it is bad | bad | 1 failed |  | failed |" in said.splitlines()
-    assert "good: it is good" not in said  # it has a result of this commit
-    assert set(json.loads((matrix.HOME / "abc.json").read_text())) == {"good", "bad", "absent"}
+    assert "| `bad` | it is bad | bad | 1 failed |  | failed | a chip |" in said.splitlines()
+    assert "good: it is good" not in said  # it has a result of these files
+    kept = json.loads(matrix.RESULTS.read_text())
+    assert set(kept["rows"]) == {"good", "absent"}  # what failed runs again
+    assert kept["rows"]["good"]["tests passed"] == 1 and kept["state"] == matrix.state()
+
+
+def test_results_of_other_files_do_not_count(rows):
+    matrix.keep({"good": {"result": "passed"}}, "abc")
+    assert matrix.known_results("abc") == {"good": {"result": "passed"}}
+    assert matrix.known_results("abd") == {}
+    matrix.RESULTS.unlink()
+    assert matrix.known_results("abc") == {}
+
+
+def test_a_state_is_that_of_all_files_but_the_readme_and_the_results(tmp_path, monkeypatch):
+    for name, value in (("ROOT", tmp_path), ("README", tmp_path / "README.md")):
+        monkeypatch.setattr(matrix, name, value)
+    monkeypatch.setattr(matrix, "RESULTS", tmp_path / "results.json")
+    matrix.git("init", "--quiet")
+    for name in ("README.md", "results.json", "a.py", "b.py"):
+        (tmp_path / name).write_text("1")
+    matrix.git("add", "--all")
+    before = matrix.state()
+    (tmp_path / "README.md").write_text("2")
+    (tmp_path / "results.json").write_text("2")
+    (tmp_path / "new.py").write_text("no part of it yet")
+    assert matrix.state() == before
+    (tmp_path / "a.py").write_text("2")
+    assert matrix.state() != before
+
+
+def test_the_kept_results_are_of_rows_that_passed_or_could_not_run():
+    if matrix.RESULTS.exists():
+        rows = json.loads(matrix.RESULTS.read_text(encoding="utf-8"))["rows"]
+        assert set(rows) <= {row.name for row in ROWS}
+        assert not any(map(matrix.has_failed, rows.values()))
 
 
 def test_the_table_goes_between_the_markers_of_the_readme(monkeypatch, tmp_path):

@@ -1,7 +1,9 @@
 """Runs the rows of the matrix and prints their table, see `python -m tests.matrix --help`."""
 
 import argparse
+import hashlib
 import json
+import platform
 import re
 import subprocess
 import sys
@@ -12,17 +14,53 @@ from pathlib import Path
 from .environments import HOME, ROOT, Unavailable, make_root
 from .rows import ROWS, Row
 
-README = ROOT / "README.md"
+README, RESULTS = ROOT / "README.md", Path(__file__).with_name("results.json")
 MARKERS = ("<!-- matrix -->\n", "<!-- end of the matrix -->")
 NOT_RUN = "not run: "
 
 
-def commit() -> str:
-    """What the results belong to: a commit, with a + where files differ from it."""
-    git = ["git", "-C", str(ROOT)]
-    name = subprocess.run([*git, "rev-parse", "--short=10", "HEAD"], capture_output=True, text=True)
-    changed = [*git, "status", "--porcelain", "--", ".", ":!README.md"]
-    return name.stdout.strip() + "+" * bool(subprocess.run(changed, capture_output=True).stdout)
+def git(*words: str) -> str:
+    """What git prints."""
+    command = ["git", "-C", str(ROOT), *words]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def state() -> str:
+    """What results belong to: the project's files, but for the two that a matrix itself writes."""
+    digest = hashlib.sha256()
+    for name in git("ls-files", "-z").split("\0"):
+        file = ROOT / name
+        if file.is_file() and file not in (README, RESULTS):
+            digest.update(f"{name}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()[:12]
+
+
+def known_results(files: str) -> dict[str, dict]:
+    """The results of such a `state`, by row; of another none count."""
+    if not RESULTS.exists():
+        return {}
+    known = json.loads(RESULTS.read_text(encoding="utf-8"))
+    return known["rows"] if known["state"] == files else {}
+
+
+def keep(results: dict[str, dict], files: str) -> None:
+    """Writes down the results of a `state`; a row that failed has to run again."""
+    rows = {name: one for name, one in results.items() if not has_failed(one)}
+    text = json.dumps({"state": files, "rows": rows}, indent=1)
+    RESULTS.write_text(text + "\n", encoding="utf-8")
+
+
+def has_failed(result: dict) -> bool:
+    """Whether a row ran and did not pass."""
+    return result["result"].startswith("failed")
+
+
+def processor() -> str:
+    """The name of the machine's processor."""
+    info = Path("/proc/cpuinfo")
+    text = info.read_text(encoding="utf-8") if info.exists() else ""
+    named = re.search(r"^model name\s*: (.+)$", text, re.M)
+    return named[1] if named else platform.processor()
 
 
 def counted(junit: Path) -> dict[str, int]:
@@ -50,14 +88,14 @@ def run_row(row: Row, tests: list[str] | None = None) -> dict:
     folder.mkdir(parents=True, exist_ok=True)
     junit, log = folder / f"{row.name}.xml", folder / f"{row.name}.log"
     junit.unlink(missing_ok=True)
-    start = time.perf_counter()
+    start, where = time.perf_counter(), {"processor": processor()}
     try:
         command = row.command(junit, tests)
     except Unavailable as reason:
-        return {"result": f"{NOT_RUN}{reason}"}
+        return where | {"result": f"{NOT_RUN}{reason}"}
     with log.open("w", encoding="utf-8") as lines:
         done = subprocess.run(command, cwd=ROOT, env=row.surroundings(), stdout=lines, stderr=lines)
-    result = {"result": "passed" if done.returncode == 0 else f"failed, see {log}"}
+    result = where | {"result": "passed" if done.returncode == 0 else f"failed, see {log}"}
     if junit.exists():
         result |= counted(junit)
     return result | {"minutes": round((time.perf_counter() - start) / 60, 1)}
@@ -66,8 +104,8 @@ def run_row(row: Row, tests: list[str] | None = None) -> dict:
 def table(results: dict[str, dict]) -> str:
     """The rows that have a result, as a table of Markdown."""
     lines = [
-        "| | differs | which tests | unit tests | cells | result |",
-        "|---|---|---|--:|--:|---|",
+        "| | differs | which tests | unit tests | cells | result | processor |",
+        "|---|---|---|--:|--:|---|---|",
     ]
     for row in ROWS:
         one = results.get(row.name)
@@ -75,7 +113,7 @@ def table(results: dict[str, dict]) -> str:
             counts = [counts_of(one, kind) for kind in ("tests", "cells")]
             lines.append(
                 f"| `{row.name}` | {row.differs} | {row.selection} | {counts[0]} | {counts[1]} "
-                f"| {one['result'].split(', see')[0]} |"
+                f"| {one['result'].split(', see')[0]} | {one['processor']} |"
             )
     return "\n".join(lines) + "\n"
 
@@ -118,8 +156,8 @@ def main() -> int:
     if asked.root:
         make_root(asked.root)
         return 0
-    path = HOME / f"{commit()}.json"
-    results = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    files = state()
+    results = known_results(files)
     for row in ROWS:
         wanted = not asked.rows or row.name in asked.rows
         if wanted and (asked.again or asked.tests or row.name not in results):
@@ -127,13 +165,12 @@ def main() -> int:
             results[row.name] = run_row(row, asked.tests)
             print(f"    {json.dumps(results[row.name])}", flush=True)
             if not asked.tests:
-                path.write_text(json.dumps(results, indent=1), encoding="utf-8")
-    text = f"Commit {commit()}:\n\n{table(results)}"
+                keep(results, files)
+    text = table(results)
     print(text)
-    (HOME / "matrix.md").write_text(text, encoding="utf-8")
     if asked.save:
         save(text)
-    return int(any(one["result"].startswith("failed") for one in results.values()))
+    return int(any(map(has_failed, results.values())))
 
 
 if __name__ == "__main__":
