@@ -72,6 +72,7 @@ def test_extremes_are_the_cells_in_the_outermost_rows_and_columns():
         [[0, 0, 1, 0, 0], [0, 1, 1, 1, 0], [1, 0, 1, 0, 1], [0, 1, 1, 1, 0]], dtype=torch.bool
     )
     wanted = [[0, 0, 1, 0, 0], [0, 0, 0, 0, 0], [1, 0, 0, 0, 1], [0, 1, 1, 1, 0]]
+    assert extremes_of(cells.flatten()[None], 5).shape == (1, 20)
     assert extremes_of(cells.flatten()[None], 5).view(4, 5).int().tolist() == wanted
     cross = torch.zeros(5, 5, dtype=torch.bool)
     cross[2], cross[:, 2] = True, True

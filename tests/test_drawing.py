@@ -68,6 +68,8 @@ def test_a_cell_and_a_grid_lie_on_their_pixels(axis):
     drawing.draw_cell(axis, image, (3, 4), row=1, column=3, colour="red")
     assert rectangles(axis) == [(29.5, 9.5, 10, 10)]
     assert not axis.patches[0].get_fill() and axis.patches[0].get_edgecolor()[0] == 1
+    with pytest.raises(ValueError, match="shorter"):
+        drawing.draw_cell(axis, image, (3,), row=1, column=3)
     drawing.draw_grid(axis, image, (3, 2))
     rows, columns = ([line.tolist() for line in one.get_segments()] for one in axis.collections)
     assert rows == [[[-0.5, y], [39.5, y]] for y in (-0.5, 9.5, 19.5, 29.5)]
@@ -105,7 +107,10 @@ def test_matched_boxes_are_joined(axis):
     guesses = torch.tensor([[0.25, 0.75, 0.5, 0.5], [0.5, 0.25, 0.25, 0.5], [0.5, 0.5, 1, 1]])
     pairs = torch.tensor([0, 2]), torch.tensor([1, 0])
     drawing.draw_matching(axis, objects, ["A", "B"], guesses, pairs)
-    assert len(axis.patches) == 5
+    assert rectangles(axis) == [
+        *((0.375, 0.25, 0.25, 0.5), (0, 0, 0.5, 0.5)),
+        *((0, 0.5, 0.5, 0.5), (0.375, 0, 0.25, 0.5), (0, 0, 1, 1)),
+    ]
     assert [patch.get_linestyle() for patch in axis.patches] == ["solid"] * 2 + ["--"] * 3
     assert [to_hex(patch.get_edgecolor()) for patch in axis.patches][1:3] == [
         *(drawing.BLUE.lower(), drawing.ORANGE.lower())
@@ -144,6 +149,8 @@ def test_an_outline_lies_on_the_image_and_on_its_map(axis):
     assert whole.tolist() == [3.5, 1.5, 11.5, 5.5]
     assert cells.tolist() == [0.5, 0.5, 2.5, 2.5]
     assert to_hex(axis.collections[0].get_edgecolor()[0]) == "#ff0000"
+    with pytest.raises(ValueError, match="shorter"):
+        drawing.draw_outlines(axis, outline, [])
 
 
 def test_lines_of_a_difference_are_coloured_by_their_sign():

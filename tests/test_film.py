@@ -66,4 +66,5 @@ def test_changes_are_drawn_as_dots():
     with pytest.raises(ValueError, match="zip"):
         draw_queries(axis, one, ["star"], last=8)
     draw_changes(other, one)
+    assert other.get_ylim()[0] == 0
     assert other.lines[0].get_ydata() == pytest.approx([100 / 3, 100 / 3])

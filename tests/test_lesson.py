@@ -93,5 +93,12 @@ def test_an_error_that_must_come_is_printed_and_no_other(capsys):
     )
     with missing, lesson.shown_error(KeyError, ValueError):
         pass
-    lesson.count_cost(Step1)
+    lesson.count_cost.__wrapped__(Step1)
     assert capsys.readouterr().out == ""  # it counts in silence
+
+
+def test_what_holds_no_tensor_has_no_shape():
+    one = torch.zeros(2, 3)
+    assert lesson.shape([one, [], (one, None)]) == "[2, 3], [2, 3]"
+    assert lesson.shape([]) == "" and not lesson.has_shape([]) and not lesson.has_shape(3)
+    assert lesson.has_shape([3]) and lesson.has_shape(one)

@@ -128,7 +128,7 @@ CONTROLS = {
     [(4, "encoder", {"cell": (14, 4)}), (6, "decoder", {"query": 8}), *BARE],
 )
 def test_an_explorer_begins_as_it_is_stored(displayed, monkeypatch, images, number, name, options):
-    shown, widgets = [], []
+    shown, widgets, raw = [], [], []
 
     def capture(figure, alt):
         drawing.show(figure, alt)
@@ -139,13 +139,15 @@ def test_an_explorer_begins_as_it_is_stored(displayed, monkeypatch, images, numb
         return picture, SimpleNamespace(data={"text/markdown": caption}, metadata={})
 
     monkeypatch.setattr(explorers, "capture", capture)
-    monkeypatch.setattr(explorers, "display", lambda shown, **_: widgets.append(shown))
+    monkeypatch.setattr(explorers, "display", lambda one, **o: widgets.append(one) or raw.append(o))
     given = (load_detector("shipped"), images) if options else ()
     getattr(explorers, f"explore_{name}")(*given, **options)
     assert_same(shown, stored(number, f"explore_{name}("))
     grid, picture, caption = widgets
     controls = [(one.description, one.min, one.max, one.value) for one in grid.children]
     assert controls == CONTROLS[name]
+    assert {getattr(one, "step", 1) for one in grid.children} <= {1, 0.05, None}
+    assert [one.get("raw") for one in raw] == [None, True, True]
     assert picture["image/png"] and caption["text/markdown"] == shown[1][1]
     assert all("application/vnd.jupyter.widget-view+json" in one for one in (picture, caption))
 

@@ -75,6 +75,8 @@ def test_an_image_is_looked_at_and_one_of_another_size_is_named(tmp_path):
         turned[0x0112] = orientation
         Image.new("RGB", (81, 60)).save(tmp_path / "0.png", exif=turned)
         assert look_at(data, 0).mode == mode
+    Image.new("RGB", (424, 64)).save(tmp_path / "0.png")
+    assert look_at(data, 0).size == (424, 64)  # at 64 pixels 106 at most: 16 across
     with pytest.raises(ValueError, match=r"found 1 problem\n.*less long and narrow, found 450x60"):
         Image.new("RGB", (450, 60)).save(tmp_path / "0.png")
         survey(data)
