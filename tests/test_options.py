@@ -106,6 +106,8 @@ def test_a_default_that_depends_on_the_model_is_told_for_each():
     assert known["steps"][1].show_default == "small 9500, medium 3000, full 5000"
     assert known["lr"][1].show_default == "small 0.002, medium 0.001, full 0.0001"
     assert known["clip"][1].show_default == "0.1"
+    assert commands.setting("clip").show_default == "0.1"
+    assert commands.setting("batch_size", "help", min=1).show_default == "small 8, medium 8, full 4"
 
 
 def test_without_a_command_the_help_is_shown():
@@ -369,3 +371,34 @@ def test_an_export_is_of_the_kind_that_is_named_or_that_the_name_says(monkeypatc
     monkeypatch.setattr(commands, "write_folder", lambda *a: written.append(("folder", a[3])))
     said = accepted("export", out, "--weights=shipped", *([f"--to={to}"] if to else []))
     assert written == [(kind, Path(out))] and f"written: {out}" in said
+
+
+def test_symptoms_are_told_line_by_line_and_stay_in_their_lines(capsys):
+    words = "word " * 40
+    found = [commands.Symptom(f"a [b] 1.5 {words}", "c", "d")] * 2
+    page = Path(f"{words}/page.html")
+    commands.print_symptoms(found, page)
+    one = [f"a [b] 1.5 {words}", "  from: c", "  remedy: d"]
+    assert capsys.readouterr().out.splitlines() == [*one, *one, f"page: {page}"]
+
+
+def test_a_run_tells_its_minutes_and_what_was_best(capsys, monkeypatch):
+    monkeypatch.setattr(commands.time, "perf_counter", lambda: 1090.0)
+    history = [{"step": 5, **dict.fromkeys(commands.METRICS, 50.0)}]
+    for main in (True, False):
+        accelerator = SimpleNamespace(is_main_process=main)
+        trainer = SimpleNamespace(history=history, accelerator=accelerator)
+        commands.print_history(trainer, Path("out"), 1000.0)
+        said = capsys.readouterr().out
+        assert ("1.5 minutes; best weights: out/best.safetensors" in said) == main
+        assert ("on the data to choose on" in said) == main
+
+
+def test_new_parts_of_a_model_are_named(capsys):
+    start = load_detector("shipped")
+    for classes, new in ((start.classes, False), (("a", "star"), True)):
+        data = SimpleNamespace(classes=classes, short_side=128)
+        model = commands.chosen_model(start, "small", data, 16, seed=0)
+        said = capsys.readouterr().out
+        assert said.startswith("small model, ") and model.num_classes == len(classes)
+        assert ("newly initialised, wholly or partly: class_head.weight" in said) == new
