@@ -9,6 +9,7 @@ from types import FunctionType
 import pytest
 
 from tests.mutation import mutants as making
+from tests.mutation import running
 from tests.mutation.covering import Known
 from tests.mutation.covering import test_of as name_in_context
 from tests.mutation.mutants import Definition, Mutant, definitions, files, mutants, statements
@@ -162,6 +163,24 @@ def test_the_tests_of_a_mutant_run_its_line_or_its_function_or_its_file(tests):
     assert tests.running(mutant_in("h", 3, source="another")) == {"b.py::b"}
     assert tests.running(mutant_in("", 3)) == set(tests.seconds)
     assert tests.running(mutant_in("new", 3)) == set(tests.seconds)
+
+
+@pytest.mark.parametrize(
+    ("line", "imports"),
+    [
+        ("from detr_steps.training.small import a", True),
+        ("from detr_steps.training import large, small", True),
+        ("import detr_steps.training.small", True),
+        ("from detr_steps.training import smaller", False),
+        ("from detr_steps.training.smaller import small", False),
+        ("a = 'detr_steps.training.small'", False),
+    ],
+)
+def test_who_imports_a_file_may_read_what_it_holds(tests, tmp_path, monkeypatch, line, imports):
+    monkeypatch.setattr(running, "ROOT", tmp_path)
+    (tmp_path / "a.py").write_text(f"import os\n{line}\n")
+    found = tests.importing("detr_steps/training/small.py")
+    assert found == ({"a.py::a", "a.py::c"} if imports else set())
 
 
 def test_tests_of_one_file_run_together():

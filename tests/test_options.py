@@ -6,13 +6,16 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import get_type_hints
 
+import nbformat
 import numpy as np
 import pytest
 import torch
 import typer
 from cli import accepted, refused
-from PIL import Image
+from PIL import Image, ImageDraw
 from rich.console import Console
+from test_coco import make
+from typer.testing import CliRunner
 
 from detr_steps import commands
 from detr_steps.commands import (
@@ -402,3 +405,60 @@ def test_new_parts_of_a_model_are_named(capsys):
         said = capsys.readouterr().out
         assert said.startswith("small model, ") and model.num_classes == len(classes)
         assert ("newly initialised, wholly or partly: class_head.weight" in said) == new
+
+
+@pytest.mark.parametrize(("share", "code"), [(0.97, 0), (0.9699, 1), (1.0, 0)])
+def test_too_many_mutants_that_pass_end_with_one(monkeypatch, share, code):
+    monkeypatch.setattr("experiments.mutants.run_mutants", lambda only: share)
+    assert CliRunner().invoke(app, ["mutants"]).exit_code == code
+
+
+def test_slides_say_where_they_are(project, monkeypatch):
+    asked = []
+    monkeypatch.setattr("detr_steps.pages.slides.build_slides", lambda *given: asked.append(given))
+    said = accepted("slides")
+    assert said == "the slides are in build/slides/: open build/slides/index.html\n"
+    assert asked == [(Path("notebooks"), Path("build/slides"))]
+
+
+def test_problems_are_told_where_errors_are(project, monkeypatch, capsys):
+    monkeypatch.setattr("detr_steps.pages.site.build_site", lambda *a, **k: "a lost link")
+    commands.write_site(Path("a"), Path("b"))
+    said = capsys.readouterr()
+    assert "a lost link" in said.err and said.out == "the pages are in b/: open b/index.html\n"
+    nbformat.write(nbformat.v4.new_notebook(), project / "notebooks" / "Step0.ipynb")
+    result = CliRunner().invoke(app, ["grade", "notebooks", "--protection=none"])
+    assert "No protection (switched off)." in result.stderr and "grading" in result.stderr
+    assert "No protection" not in result.stdout and "grading" not in result.stdout
+    assert "Step0.ipynb" in result.stdout and (project / "grades.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("side", "top", "above", "width"), [(200, 4, 0, 1), (200, 40, 29, 1), (300, 40, 29, 2)]
+)
+def test_a_name_stays_in_the_picture_and_a_line_has_a_width(side, top, above, width):
+    picture = Image.new("RGB", (side, side))
+    box = torch.tensor([[5.0, top, side - 5, side - 5]])
+    one = {"scores": torch.ones(1), "labels": torch.zeros(1), "boxes": box}
+    draw_found(picture, one, ("a",))
+    orange = (np.asarray(picture) == [0xD5, 0x5E, 0x00]).all(-1)
+    name = ImageDraw.Draw(picture).textbbox((5, above), "a 1.00")
+    assert orange[:, 8].nonzero()[0].min() == name[1]
+    assert orange[side - 20 :, side // 2].sum() == width
+
+
+def test_detections_go_into_a_folder_that_is_made(tmp_path):
+    Image.new("RGB", (64, 64)).save(tmp_path / "a.png")
+    out = tmp_path / "new" / "folder"
+    said = accepted("detect", tmp_path / "a.png", "--out", out)
+    assert (out / "a.found.png").exists() and "drawn in" in said
+
+
+def test_an_evaluation_names_classes_that_the_model_does_not_know(tmp_path, monkeypatch):
+    monkeypatch.setattr(commands, "find_out", lambda *_: FINDS)
+    monkeypatch.setattr(commands, "symptoms", lambda findings: [])
+    monkeypatch.setattr("detr_steps.training.page.write_page", lambda *_: None)
+    images, annotations = make(tmp_path, lambda data: data["categories"][0].update(name="star"))
+    parts = ["--images", images, "--annotations", annotations, "--cpu"]
+    said = accepted("evaluate", *parts, "--page", tmp_path / "page.html")
+    assert "classes that the model does not know" in said

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -33,15 +34,31 @@ class KnownTests:
         self.noticed: dict[str, set[str]] = defaultdict(set)  # a mutant, by file
 
     def running(self, mutant: Mutant) -> set[str]:
-        """The tests that run its line; where that is not known, its function or file."""
+        """The tests that run its line; where that is not known, its function or file.
+
+        Of what a file holds outside of functions, also those in files that import from it: to read
+        a constant runs no line.
+        """
         place, lines = mutant.definition.place, mutant.lines
         known = self.runs.get(place) if mutant.definition.name else None
         if not known:
-            file = f"{mutant.definition.file}:"
-            return self.names_of(part for name, part in self.runs.items() if name.startswith(file))
+            file = mutant.definition.file
+            parts = (part for name, part in self.runs.items() if name.startswith(f"{file}:"))
+            return self.names_of(parts) | self.importing(file)
         if not lines or known["fingerprint"] != mutant.definition.fingerprint:
             return self.names_of([known])
         return self.names_of([known], lines)
+
+    def importing(self, file: str) -> set[str]:
+        """The tests in files that import from a file of the package."""
+        folder, _, module = file.removesuffix(".py").replace("/", ".").rpartition(".")
+        line = rf"^(?:from|import) {folder}(?:\.{module}\b| import .*\b{module}\b)"
+        files = {test.partition("::")[0] for test in self.names}
+        texts = {
+            one: (ROOT / one).read_text(encoding="utf-8") for one in files if (ROOT / one).exists()
+        }
+        found = {one for one, text in texts.items() if re.search(line, text, re.M)}
+        return {test for test in self.names if test.partition("::")[0] in found}
 
     def names_of(self, parts: Iterable[dict], lines: Container[int] | None = None) -> set[str]:
         """The tests that run these lines of parts of a file."""
@@ -60,7 +77,7 @@ class KnownTests:
         """
         found = self.running(mutant) - self.broken
         noticed = self.noticed[mutant.definition.file]
-        cost = {test: self.seconds[test] * self.reach[test] for test in found}
+        cost = {test: self.seconds[test] * max(1, self.reach[test]) for test in found}
         return sorted(found, key=lambda test: (cost[test] / (10 if test in noticed else 1), test))
 
     def stages(self, mutant: Mutant) -> Iterable[list[str]]:
