@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import signal
+import symtable
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ from types import SimpleNamespace
 import nbformat
 import psutil
 import pytest
+from nbclient.exceptions import DeadKernelError
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from detr_steps.course import copies, enclosure, grading, protection, submission
@@ -97,7 +99,10 @@ def test_a_solution_brings_what_it_imports():
     assert "generalized_box_iou" in names
     step = copies.needed_imports(TASKS["Step4"].solution)
     assert any(line.startswith("from detr_steps.step3_") for line in step)
-    assert "from torch import Tensor, nn" in step
+    assert "from torch import Tensor, nn" in step and "Tensor" not in step[-1]
+    source = "def one(a):\n    b = a\n    return other(b) + other(len(a))\n"
+    names = copies.global_names(symtable.symtable(source, "module", "exec"))
+    assert sorted(names) == ["len", "other"]
 
 
 @pytest.fixture
@@ -158,6 +163,14 @@ def test_a_solved_copy_says_which_of_its_answers_are_wrong(monkeypatch, tmp_path
     before = len(notebook.cells)
     wrong = copies.verify(notebook, tmp_path, "label")
     assert wrong == ["c: not right", "question 7.3: wrong"] and len(notebook.cells) == before
+
+
+def test_a_solved_copy_whose_kernel_died_says_so(monkeypatch, tmp_path):
+    def execute(*_):
+        raise DeadKernelError("first line\nthe kernel died")
+
+    monkeypatch.setattr(copies, "execute", execute)
+    assert copies.verify(copies.solved_copy(lesson()), tmp_path, "label") == ["the kernel died"]
 
 
 def test_calls_of_a_question_are_found_without_running_them():
@@ -393,8 +406,45 @@ def test_with_protection_a_command_sees_little_of_who_grades(tmp_path, monkeypat
     home = str(tmp_path / "home")
     assert {seen[name] for name in ("HOME", "IPYTHONDIR", "MPLCONFIGDIR")} == {home}
     assert seen["USER"] == seen["LOGNAME"] == "student"
-    codes = [Protection("unshare").exit_code(code) for code in (0, 3, 128, 137)]
-    assert codes == [0, 3, 128, -9]
+    codes = [Protection("unshare").exit_code(code) for code in (0, 3, 128, 129, 137)]
+    assert codes == [0, 3, 128, -1, -9]
+
+
+@pytest.mark.parametrize(
+    ("code", "stderr", "fault"),
+    [
+        (0, "a warning", ""),
+        (1, "bwrap: one\nbwrap: two\n", "two"),
+        (1, "", "exit code 1"),
+        (1, "one\ntwo\nno: bwrap: three", "no: bwrap: three"),
+    ],
+)
+def test_the_last_words_of_a_protection_that_fails_are_told(monkeypatch, code, stderr, fault):
+    def run(command, text, timeout, **_):
+        assert text and timeout >= 60
+        return SimpleNamespace(returncode=code, stderr=stderr)
+
+    monkeypatch.setattr(protection.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(Protection, "enclose", lambda self, command, folder: command)
+    monkeypatch.setattr(protection.subprocess, "run", run)
+    assert protection.find_fault(Protection("bwrap")) == fault
+
+
+def test_a_protection_that_cannot_be_started_says_why(monkeypatch):
+    def run(*_, **__):
+        raise PermissionError("not allowed")
+
+    monkeypatch.setattr(protection.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(Protection, "enclose", lambda self, command, folder: command)
+    monkeypatch.setattr(protection.subprocess, "run", run)
+    assert protection.find_fault(Protection("bwrap")) == "not allowed"
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_packages_of_the_user_are_needed_where_python_reads_them(tmp_path, monkeypatch, enabled):
+    monkeypatch.setattr(protection.site, "ENABLE_USER_SITE", enabled)
+    monkeypatch.setattr(protection.site, "getusersitepackages", lambda: str(tmp_path))
+    assert (tmp_path.resolve() in protection.needed()) == enabled
 
 
 @pytest.mark.parametrize(("user", "given_away"), [(0, True), (1000, False)])

@@ -65,7 +65,7 @@ def test_headings_begin_slides_and_cells_add_to_them():
         text("## One\n\nfirst", "slide"),
         text("second", "-"),
         text("not on a slide"),
-        text("## Unseen\n\nnot on a slide"),
+        text("## Other\n\nnot on a slide\n\n## Unseen\n\nnor this"),
         text("third", "slide"),
         text("fourth", "slide", "named"),
         code("a = 1\nb = 2", "-"),
@@ -103,11 +103,11 @@ def test_the_first_sentence_leads_and_a_question_stays_whole():
 
 
 def test_a_text_of_as_many_words_as_fit_is_shown_whole():
-    for count, whole in ((65, True), (66, False)):
+    for count, whole in ((130, True), (131, False)):
         slide = Slide("title")
-        add_text(slide, "First one. " + "Word word. " * (count - 1))
+        add_text(slide, "First one. " + "Word. " * (count - 2))
         assert (plain(slide.parts)[0].count("ord") > 1) == whole
-        assert plain(slide.notes)[0].count("ord") == 2 * (count - 1)
+        assert plain(slide.notes)[0].count("ord") == count - 2
     slide = Slide("title")
     add_text(slide, "said", shown=False)
     assert slide.parts == [""] and plain(slide.notes) == ["said"]
@@ -140,14 +140,18 @@ def test_code_that_is_hidden_or_long_is_left_out(lines, metadata, shown):
     decks = [Slide("title")]
     add_code(decks, code("\n".join(f"a{i} = {i}" for i in range(lines)), **metadata))
     assert bool(decks[0].parts) == shown
+    assert all("style=" in part and "class=" not in part[20:] for part in decks[0].parts)
+    assert not any("background" in part for part in decks[0].parts)
     add_code(decks, code("import os\na = 1"))
     assert bool(decks[0].parts) == shown
 
 
 def test_a_second_picture_gets_a_slide_of_its_own():
-    decks = [Slide("first"), Slide("title", ["<p>text</p>"])]
-    add_code(decks, code("a", outputs=[picture("a <cat>"), picture("b")]))
-    assert [one.title for one in decks] == ["first", "title", "title"]
+    decks = [Slide("first"), Slide("second"), Slide("title", ["<p>text</p>"])]
+    printed = new_output("stream", text="printed")
+    add_code(decks, code("a", outputs=[picture("a <cat>"), picture("b"), printed]))
+    assert [one.title for one in decks] == ["first", "second", "title", "title"]
+    assert decks.pop(1).parts == [] and decks[2].parts.pop() == "<pre>printed</pre>"
     image = f'<img alt="a &lt;cat&gt;" src="data:image/png;base64,{b64encode(b"png").decode()}">'
     assert decks[1].parts[1] == image and decks[1].notes == ["<p>a &lt;cat&gt;</p>"]
     assert decks[2].notes == ["<p>b</p>"] and len(decks[2].parts) == 1
@@ -170,6 +174,9 @@ def test_a_table_shows_its_last_rows_and_none_on_the_first_slide():
     add_code(decks, code("a", outputs=[table, note]))
     assert re.findall(r"<t[dh]>(.*?)</t[dh]>", decks[1].parts[0]) == ["n", *"34567"]
     assert len(decks[1].parts) == 1 and "note" not in decks[1].parts[0]
+    table = new_output("display_data", {"text/markdown": "\n".join(rows[:4])})
+    add_code(decks, code("a", outputs=[table]))
+    assert re.findall(r"<t[dh]>(.*?)</t[dh]>", decks[1].parts[1]) == ["n", "0", "1"]
     decks = [Slide("first")]
     add_code(decks, code("a", outputs=[table]))
     assert decks[0].parts == []
@@ -179,7 +186,8 @@ def test_decks_are_written_with_all_that_they_load(tmp_path):
     folder, out = tmp_path / "notebooks", tmp_path / "new" / "slides"
     folder.mkdir()
     for name in ("Step1_B", "Step0_A", "Other"):
-        cells = [new_markdown_cell(TOP.replace("Title", name)), text("## Head\n\nword", "slide")]
+        top = TOP.replace("Title", f"The title of {name}")
+        cells = [new_markdown_cell(top), text("## Head\n\nword", "slide")]
         nbformat.write(new_notebook(cells=cells), folder / f"{name}.ipynb")
     for _ in range(2):  # over what is there
         slides.build_slides(folder, out)
@@ -188,8 +196,9 @@ def test_decks_are_written_with_all_that_they_load(tmp_path):
     ]
     index = (out / "index.html").read_text("utf-8")
     assert index.index("Step0_A.html") < index.index("Step1_B.html")
+    assert "The title of Step0_A" in index and "Head" not in index
     page = (out / "Step0_A.html").read_text("utf-8")
-    assert "<title>Step0_A" in page and "word" in page
+    assert "<title>The title of Step0_A" in page and "word" in page
     for file in ("deck.css", "reveal.js", "reveal.css", "notes", "mathjax"):
         assert (out / file).exists() and (file in page or file == "notes")
 
@@ -210,9 +219,9 @@ def test_pictures_become_files_and_folded_code_is_marked(tmp_path):
         ]
     )
     for _ in range(2):
-        copy = prepared(notebook, tmp_path, "Step0", "https://x.org")
+        copy = prepared(notebook, tmp_path / "new", "Step0", "https://x.org")
     assert "[code](https://x.org/detr_steps/reading.py)" in copy.cells[0].source
-    (file,) = (tmp_path / "pictures").iterdir()
+    (file,) = (tmp_path / "new" / "pictures").iterdir()
     assert file.name == "Step0-1-1.png" and file.read_bytes() == b"png"
     data = copy.cells[1].outputs[1].data
     assert data["text/markdown"] == rf"![a \[cat\]](pictures/{file.name})"
@@ -271,7 +280,7 @@ def test_texts_and_pictures_beside_the_notebooks_are_copied(tmp_path):
 
 
 def test_lessons_are_those_of_the_steps_and_then_those_beyond(tmp_path):
-    folder, source = tmp_path / "folder", tmp_path / "source"
+    folder, source = tmp_path / "folder", tmp_path / "new" / "source"
     (folder / "beyond").mkdir(parents=True)
     for name in ("beyond/A", "Step1", "Step0"):
         nbformat.write(new_notebook(cells=[new_markdown_cell(TOP)]), folder / f"{name}.ipynb")
@@ -337,3 +346,18 @@ def test_sphinx_may_read_and_write_several_pages_at_a_time(tmp_path):
     assert connected["autodoc-process-docstring"] < 500 and len(connected) == 3
     finishing.add_mathjax(app, None)
     assert (Path(tmp_path) / "_static" / "mathjax" / "tex-chtml.js").exists()
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_slides_go_with_a_site_where_they_are_wanted(tmp_path, monkeypatch, wanted):
+    ran, decks = [], []
+    monkeypatch.setattr(site, "run_sphinx", lambda *given: ran.append(given) or "problems")
+    monkeypatch.setattr(site, "build_slides", lambda *given: decks.append(given))
+    folder, out = tmp_path / "notebooks", tmp_path / "out"
+    folder.mkdir()
+    nbformat.write(new_notebook(cells=[new_markdown_cell(TOP)]), folder / "Step0.ipynb")
+    said = site.build_site(folder, out, repository="https://x.org/", slides=wanted)
+    assert said == "problems" and decks == ([(folder, out / "slides")] if wanted else [])
+    source, _, place, changes = ran[0]
+    assert source.name == "source" and place == out
+    assert changes["html_theme_options.repository_url"] == "https://x.org/"
