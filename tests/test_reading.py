@@ -15,7 +15,7 @@ def sized(path, size):
 def test_a_file_may_be_as_long_as_its_limit(tmp_path):
     limit = 2 * MEBIBYTE
     assert plain_file(sized(tmp_path / "a", limit), limit) == tmp_path / "a"
-    with pytest.raises(ValueError, match="a file of at most 2 MiB, found 3 MiB$"):
+    with pytest.raises(ValueError, match=r"a file of at most 2 MiB, found 3 MiB$"):
         plain_file(sized(tmp_path / "b", 3 * MEBIBYTE), limit)
     with pytest.raises(ValueError, match="at most 2 MiB, found 2 MiB"):
         plain_file(sized(tmp_path / "c", limit + 1), limit)
