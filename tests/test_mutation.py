@@ -181,6 +181,8 @@ def test_who_imports_a_file_may_read_what_it_holds(tests, tmp_path, monkeypatch,
     (tmp_path / "a.py").write_text(f"import os\n{line}\n")
     found = tests.importing("detr_steps/training/small.py")
     assert found == ({"a.py::a", "a.py::c"} if imports else set())
+    tests.reach["a.py::a"] = running.FEW_LINES + 1
+    assert "a.py::a" not in tests.importing("detr_steps/training/small.py")
 
 
 def test_tests_of_one_file_run_together():

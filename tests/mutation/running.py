@@ -16,6 +16,7 @@ from .mutants import ROOT, Definition, Mutant
 from .server import PASSED, TOO_LONG
 
 STAGES = (3.0, 20.0)  # seconds of tests, from the first on
+FEW_LINES = 30  # of the package, that are run by a test of what a file holds
 LEAST = 15.0  # seconds that tests may take beside what they are known to
 SLOWER = 4  # times: how much longer they may take than in the measured run
 
@@ -36,8 +37,8 @@ class KnownTests:
     def running(self, mutant: Mutant) -> set[str]:
         """The tests that run its line; where that is not known, its function or file.
 
-        Of what a file holds outside of functions, also those in files that import from it: to read
-        a constant runs no line.
+        Of what a file holds outside of functions, also some in files that import from it: to read a
+        constant runs no line.
         """
         place, lines = mutant.definition.place, mutant.lines
         known = self.runs.get(place) if mutant.definition.name else None
@@ -50,7 +51,7 @@ class KnownTests:
         return self.names_of([known], lines)
 
     def importing(self, file: str) -> set[str]:
-        """The tests in files that import from a file of the package."""
+        """The tests in files that import from a file of the package, and run few lines of it all."""
         folder, _, module = file.removesuffix(".py").replace("/", ".").rpartition(".")
         line = rf"^(?:from|import) {folder}(?:\.{module}\b| import .*\b{module}\b)"
         files = {test.partition("::")[0] for test in self.names}
@@ -58,7 +59,8 @@ class KnownTests:
             one: (ROOT / one).read_text(encoding="utf-8") for one in files if (ROOT / one).exists()
         }
         found = {one for one, text in texts.items() if re.search(line, text, re.M)}
-        return {test for test in self.names if test.partition("::")[0] in found}
+        few = (test for test in self.names if self.reach[test] <= FEW_LINES)
+        return {test for test in few if test.partition("::")[0] in found}
 
     def names_of(self, parts: Iterable[dict], lines: Container[int] | None = None) -> set[str]:
         """The tests that run these lines of parts of a file."""
