@@ -51,7 +51,7 @@ class KnownTests:
         return self.names_of([known], lines)
 
     def importing(self, file: str) -> set[str]:
-        """The tests in files that import from a file of the package, and run few lines of it all."""
+        """The tests in files that import from a file of the package, and run few lines of all."""
         folder, _, module = file.removesuffix(".py").replace("/", ".").rpartition(".")
         line = rf"^(?:from|import) {folder}(?:\.{module}\b| import .*\b{module}\b)"
         files = {test.partition("::")[0] for test in self.names}
