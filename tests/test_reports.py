@@ -462,3 +462,14 @@ def test_inputs_are_the_same_at_every_call_and_padded_as_told():
     assert mask[1, :50].any(0).tolist() == [x >= 98 for x in range(160)] and mask[1, 50:].all()
     copies = common.many_copies()[0]
     assert copies.shape == (512, 3, 48, 48) and torch.equal(copies[0], copies[511])
+
+
+def test_the_probes_network_is_the_same_whoever_asks_first():
+    weights = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        before = torch.get_rng_state()
+        weights.append(common.backbone.__wrapped__().state_dict())
+        assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(one, weights[1][name]) for name, one in weights[0].items())
+    assert torch.equal(weights[0]["conv1.weight"], common.backbone().conv1.weight)
