@@ -8,7 +8,7 @@ from detr_steps.backbone import stage_channels
 from detr_steps.training.batches import collate
 from detr_steps.training.scenes import Scenes
 from detr_steps.training.sizes import sizes_of
-from detr_steps.training.small import SmallResNet, medium_detr, small_detr
+from detr_steps.training.small import BACKBONES, SmallResNet, medium_detr, small_detr
 from detr_steps.training.trainer import Settings, Trainer
 
 
@@ -138,3 +138,10 @@ def test_convolutions_begin_as_he_et_al_have_it():
     for convolution in (backbone.conv1, backbone.layer2[0].conv2, backbone.layer4[0].conv2):
         fan_out = convolution.out_channels * convolution.weight[0, 0].numel()
         assert convolution.weight.std().item() == pytest.approx((2 / fan_out) ** 0.5, rel=0.1)
+
+
+def test_the_backbones_are_those_that_were_measured():
+    assert BACKBONES == {
+        "small": {"widths": (16, 32, 64, 128), "strides": (1, 2, 1, 1)},
+        "medium": {"widths": (24, 48, 96, 128), "strides": (1, 2, 2, 1)},
+    }
