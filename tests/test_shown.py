@@ -3,14 +3,13 @@
 import ast
 import re
 from base64 import b64decode
-from io import BytesIO
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
+from pixels import is_redrawn
 
 from detr_steps.notebook import drawing, explorers, lesson, scoreboard
 from detr_steps.notebook.runner import read
@@ -19,8 +18,6 @@ from detr_steps.training.detectors import load_detector
 from detr_steps.training.scenes import Scenes
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("Step*.ipynb"))
-CHANGED = 48  # of 255: a pixel that differs by more is another one
-MOST_CHANGED = 20  # such pixels, as numbers that differ in their last digits may draw
 BOTH = ("first", "second")
 BARE = [(7, "losses", {}), (7, "matching", {})]  # explorers without a model
 
@@ -48,19 +45,12 @@ def stored(number: int, code: str) -> list[tuple[str, str]]:
     return [(names[kind], part[kind]) for part in data for kind in names if kind in part]
 
 
-def pixels(png: bytes) -> np.ndarray:
-    """A PNG's colours."""
-    return np.asarray(Image.open(BytesIO(png)).convert("RGB")).astype(int)
-
-
 def assert_same(found: list, expected: list) -> None:
     """The same texts, and the same pictures but for a few pixels."""
     assert [kind for kind, _ in found] == [kind for kind, _ in expected]
     for (kind, new), (_, old) in zip(found, expected, strict=True):
         if kind == "image/png":
-            first, second = pixels(new), pixels(b64decode(old))
-            assert first.shape == second.shape
-            assert (np.abs(first - second).max(-1) > CHANGED).sum() <= MOST_CHANGED
+            assert is_redrawn(b64decode(old), new)
         else:
             assert new == old
 
@@ -87,9 +77,8 @@ def test_the_scoreboard_is_the_stored_one(displayed, number):
 def test_the_source_and_what_it_changes_are_the_stored_ones(displayed, number):
     (cell,) = (c for c in read(NOTEBOOKS[number]).cells if "lesson.show_source(" in c.source)
     names = [one.id for one in ast.parse(cell.source).body[0].value.args]
-    module = __import__(lesson.STEPS[number].__module__, fromlist=names)
-    others = __import__(lesson.STEPS[0].__module__, fromlist=names)
-    lesson.show_source(*(getattr(module, name, None) or getattr(others, name) for name in names))
+    module = import_module(lesson.STEPS[number].__module__)
+    lesson.show_source(*(getattr(module, name) for name in names))
     assert_same(displayed, stored(number, "lesson.show_source("))
 
 
