@@ -9,6 +9,7 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterable
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 
 from .covering import FOLDER, Known
@@ -50,15 +51,17 @@ class KnownTests:
             return self.names_of([known])
         return self.names_of([known], lines)
 
+    @cached_property
+    def texts(self) -> dict[str, str]:
+        """What stands in each file of tests."""
+        paths = {test.partition("::")[0]: ROOT / test.partition("::")[0] for test in self.names}
+        return {one: path.read_text("utf-8") for one, path in paths.items() if path.exists()}
+
     def importing(self, file: str) -> set[str]:
         """The tests in files that import from a file of the package, and run few lines of all."""
         folder, _, module = file.removesuffix(".py").replace("/", ".").rpartition(".")
         line = rf"^(?:from|import) {folder}(?:\.{module}\b| import .*\b{module}\b)"
-        files = {test.partition("::")[0] for test in self.names}
-        texts = {
-            one: (ROOT / one).read_text(encoding="utf-8") for one in files if (ROOT / one).exists()
-        }
-        found = {one for one, text in texts.items() if re.search(line, text, re.M)}
+        found = {one for one, text in self.texts.items() if re.search(line, text, re.M)}
         few = (test for test in self.names if self.reach[test] <= FEW_LINES)
         return {test for test in few if test.partition("::")[0] in found}
 
