@@ -53,6 +53,15 @@ def browser():
         browser.close()
 
 
+@pytest.fixture
+def no_figure_stays_open():
+    """Closes what a test has drawn."""
+    import matplotlib.pyplot as plt  # takes long: only where it is used
+
+    yield
+    plt.close("all")
+
+
 def small_resnet() -> SmallResNet:
     """A narrow ResNet with the strides of the large ones: its last map has stride 32."""
     with torch.random.fork_rng(devices=[]):

@@ -497,18 +497,18 @@ def test_a_view_shows_nothing_twice_and_covers_only_what_is_shown(tmp_path, monk
     folders = [Path("/usr"), Path("/usr/lib/python"), Path("/home/me/venv"), Path("/opt")]
     monkeypatch.setattr(protection, "needed", lambda: folders)
     hidden = [Path("/opt/secret"), Path("/home/me"), Path("/srv"), Path("/opt/secret/more")]
-    found = view(Path("/work/one"), hidden)
+    found = view(Path("/graded/one"), hidden)
     assert [one[0::2] for one in found] == [
         ["read", "/usr"],
         ["read", "/opt"],
         ["write", "/tmp"],
         ["cover", "/opt/secret"],
-        ["write", "/work/one"],
+        ["write", "/graded/one"],
         ["write", "/dev/shm"],
         ["read", "/home/me/venv"],
     ]
     sources = {target: source for _, source, target in found}
-    assert sources["/tmp"] == "/work/one/tmp" and sources["/dev/shm"] == "/work/one/shm"
+    assert sources["/tmp"] == "/graded/one/tmp" and sources["/dev/shm"] == "/graded/one/shm"
 
 
 def test_python_and_this_package_are_needed():

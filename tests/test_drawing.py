@@ -7,11 +7,7 @@ from matplotlib.colors import to_hex
 
 from detr_steps.notebook import differences, drawing
 
-
-@pytest.fixture(autouse=True)
-def no_figure_stays_open():
-    yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("no_figure_stays_open")
 
 
 @pytest.fixture

@@ -341,11 +341,17 @@ def test_an_evaluation_says_what_does_not_fit_together(tmp_path):
     assert "expected both or none" in refused("evaluate", "--annotations", tmp_path / "a.json")
 
 
-def test_what_an_evaluation_looks_at_is_what_was_asked_for(tmp_path, monkeypatch):
-    looked = []
-    monkeypatch.setattr(commands, "find_out", lambda model, data, *_: looked.append(data) or FINDS)
+@pytest.fixture
+def looked(monkeypatch):
+    """The data that a model is evaluated on; it is not."""
+    found, scores = [], SimpleNamespace(scores=dict.fromkeys(commands.METRICS, 50.0))
+    monkeypatch.setattr(commands, "find_out", lambda model, data, *_: found.append(data) or scores)
     monkeypatch.setattr(commands, "symptoms", lambda findings: [])
     monkeypatch.setattr("detr_steps.training.page.write_page", lambda page, *_: page.touch())
+    return found
+
+
+def test_what_an_evaluation_looks_at_is_what_was_asked_for(tmp_path, looked):
     page = tmp_path / "page.html"
     options = ["--scenes=7", "--split=choose", "--seed=3", "--page", page, "--cpu"]
     said = accepted("evaluate", *options)
@@ -354,9 +360,6 @@ def test_what_an_evaluation_looks_at_is_what_was_asked_for(tmp_path, monkeypatch
     assert (len(data), data.split, data.seed) == (7, "choose", 3)
     assert "shipped on 7 images" in said and str(page) in said.replace("\n", "")
     assert page.exists()
-
-
-FINDS = SimpleNamespace(scores=dict.fromkeys(commands.METRICS, 50.0))
 
 
 @pytest.mark.parametrize(
@@ -454,10 +457,7 @@ def test_detections_go_into_a_folder_that_is_made(tmp_path):
     assert (out / "a.found.png").exists() and "drawn in" in said
 
 
-def test_an_evaluation_names_classes_that_the_model_does_not_know(tmp_path, monkeypatch):
-    monkeypatch.setattr(commands, "find_out", lambda *_: FINDS)
-    monkeypatch.setattr(commands, "symptoms", lambda findings: [])
-    monkeypatch.setattr("detr_steps.training.page.write_page", lambda *_: None)
+def test_an_evaluation_names_classes_that_the_model_does_not_know(tmp_path, looked):
     images, annotations = make(tmp_path, lambda data: data["categories"][0].update(name="star"))
     parts = ["--images", images, "--annotations", annotations, "--cpu"]
     said = accepted("evaluate", *parts, "--page", tmp_path / "page.html")

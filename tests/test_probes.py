@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from detr_steps.exercises.catalogue import TASKS
+from detr_steps.exercises.catalogue import TASKS, common
 from detr_steps.exercises.checker import fixed_conditions
 from detr_steps.exercises.observing import About, Probe, Raised, TypeName, flatten
 from detr_steps.inputs import kind
@@ -95,6 +96,58 @@ def test_another_number_or_kind_is_another_probe():
     assert leaves({"x": [1, Probe]}) == {"": "dict", "['x']": "list of 2", "['x'][0]": 1} | {
         "['x'][1]": "type"
     }
+
+
+def test_what_goes_through_dropout_is_counted():
+    """An attention of two heads, four queries and five keys; nothing is dropped in evaluation."""
+    query, key = torch.rand(3, 2, 4, 8), torch.rand(3, 2, 5, 8)
+    with common.CountedDropout() as dropout:
+        F.dropout(torch.rand(7), 0.25)
+        F.dropout(torch.rand(2, 3), 0.25)
+        F.dropout(torch.rand(7), 0.5, training=False)
+        F.dropout(torch.rand(7), 0.0)
+        F.dropout(torch.rand(11))
+        F.scaled_dot_product_attention(query, key, key, dropout_p=0.125)
+        F.scaled_dot_product_attention(query, key, key)
+    assert dropout.counts == {0.25: 13, 0.5: 11, 0.125: 3 * 2 * 4 * 5}
+    attention = torch.nn.MultiheadAttention(8, 2, dropout=0.125, batch_first=True)
+    tokens, memory = torch.rand(3, 4, 8), torch.rand(3, 5, 8)
+    for training, counts in ((True, {0.125: 3 * 2 * 4 * 5}), (False, {})):
+        with common.CountedDropout() as dropout:
+            attention.train(training)(tokens, memory, memory)
+        assert dropout.counts == counts
+
+
+def test_what_is_refused_ends_in_an_error_that_is_meant():
+    def work(error):
+        if error:
+            raise error
+
+    assert common.is_refused(work, ValueError("a")) and common.is_refused(work, TypeError("a"))
+    assert not common.is_refused(work, RuntimeError("a")) and not common.is_refused(work, None)
+    assert common.is_refused(work, KeyError("a"), kinds=(KeyError,))
+
+
+def test_inputs_are_the_same_at_every_call_and_padded_as_told():
+    assert torch.equal(common.images()[0], common.images()[0])
+    assert not torch.equal(common.random(3), common.random(3, seed=1))
+    images, mask = common.padded_images()
+    assert images.shape == (2, 3, 96, 160) and mask.shape == (2, 96, 160)
+    assert mask[0].any(1).tolist() == [y >= 66 for y in range(96)] and mask[0, 66:].all()
+    assert mask[1, :50].any(0).tolist() == [x >= 98 for x in range(160)] and mask[1, 50:].all()
+    copies = common.many_copies()[0]
+    assert copies.shape == (512, 3, 48, 48) and torch.equal(copies[0], copies[511])
+
+
+def test_the_probes_network_is_the_same_whoever_asks_first():
+    weights = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        before = torch.get_rng_state()
+        weights.append(common.backbone.__wrapped__().state_dict())
+        assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(one, weights[1][name]) for name, one in weights[0].items())
+    assert torch.equal(weights[0]["conv1.weight"], common.backbone().conv1.weight)
 
 
 if __name__ == "__main__":

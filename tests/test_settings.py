@@ -3,19 +3,8 @@
 from dataclasses import asdict
 
 import pytest
-from accelerate import Accelerator
 
-from detr_steps.training.batches import StepSampler
-from detr_steps.training.scenes import Scenes
-from detr_steps.training.small import small_detr
-from detr_steps.training.trainer import (
-    FINE_TUNING,
-    PHOTOGRAPHS,
-    PRESETS,
-    Settings,
-    Trainer,
-    schedule,
-)
+from detr_steps.training.trainer import FINE_TUNING, PHOTOGRAPHS, PRESETS, Settings, schedule
 
 
 def test_the_settings_are_those_that_were_measured():
@@ -65,31 +54,3 @@ def test_clipping_by_nothing_is_refused_and_by_one_is_not():
     assert Settings(clip=1).clip == 1
     with pytest.raises(ValueError, match=r"^clip: expected a finite number above 0, found 0"):
         Settings(clip=0)
-
-
-def small_run(**changes):
-    """A trainer of a small model on four scenes."""
-    settings = Settings(steps=7, pretrain_steps=5, batch_size=2, **changes)
-    data = Scenes(4), Scenes(2, "choose")
-    return Trainer(small_detr(6), *data, settings, accelerator=Accelerator(cpu=True))
-
-
-def test_a_run_evaluates_and_saves_when_it_is_due(monkeypatch):
-    kept = []
-    monkeypatch.setattr(
-        Trainer, "evaluate_and_keep", lambda self, done: kept.append(("evaluate", done))
-    )
-    monkeypatch.setattr(Trainer, "save", lambda self, stage, done: kept.append((stage.name, done)))
-    trainer = small_run(evaluate_every=3, save_every=2)
-    trainer.run()
-    assert kept == [
-        *(("pretrain", 2), ("pretrain", 4), ("pretrain", 5), ("train", 2), ("evaluate", 3)),
-        *(("train", 4), ("evaluate", 6), ("train", 6), ("evaluate", 7), ("train", 7)),
-    ]
-    assert [step for step, _ in trainer.losses] == list(range(-4, 8))  # the warm start ends at 0
-
-
-def test_the_warm_start_sees_the_scenes_in_another_order():
-    trainer = small_run(seed=3)
-    orders = [list(trainer.make_sampler(name, 0, 9)) for name in ("train", "pretrain")]
-    assert orders == [list(StepSampler(4, 2, 0, 9, seed)) for seed in (3, 4)]

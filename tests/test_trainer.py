@@ -8,6 +8,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from detr_steps.training import trainer as module
+from detr_steps.training.batches import StepSampler
 from detr_steps.training.scenes import Scenes
 from detr_steps.training.small import small_detr
 from detr_steps.training.trainer import (
@@ -23,12 +24,12 @@ from detr_steps.training.trainer import (
 )
 
 
-def small_run(data=None, **changes):
-    """A trainer of a small model on a few scenes, without an evaluation."""
+def small_run(data=None, choose=None, **changes):
+    """A trainer of a small model on a few scenes, which are chosen on if there are some."""
     settings = Settings(**{"steps": 2, "pretrain_steps": 1, "batch_size": 2} | changes)
     torch.manual_seed(0)
     accelerator = Accelerator(cpu=True)
-    return Trainer(small_detr(6), data or Scenes(4), None, settings, accelerator=accelerator)
+    return Trainer(small_detr(6), data or Scenes(4), choose, settings, accelerator=accelerator)
 
 
 def test_a_cell_on_the_border_of_a_box_is_the_boxes_and_one_outside_is_nobodys():
@@ -128,6 +129,16 @@ def test_a_warm_start_of_one_step_has_a_schedule_of_one_step():
     assert small_run(pretrain_steps=7).pretrain_stage().scheduler.total_steps == 7
 
 
+LR = 0.5
+
+
+def one_step(module, loss_of):
+    """A stage of one step of plain gradient descent."""
+    optimizer = torch.optim.SGD(module.parameters(), LR)
+    scheduler = torch.optim.lr_scheduler.ConstantLR(optimizer)
+    return Stage("train", 1, module, loss_of, optimizer, scheduler)
+
+
 @pytest.mark.parametrize("accumulate", [1, 2, 3, 5])
 def test_a_batch_in_parts_makes_the_step_of_the_whole_batch(accumulate):
     """The mean of five numbers, whose gradient is known; the parts may differ in size."""
@@ -140,14 +151,12 @@ def test_a_batch_in_parts_makes_the_step_of_the_whole_batch(accumulate):
 
     line = nn.Linear(1, 1, bias=False)
     nn.init.ones_(line.weight)
-    optimizer = torch.optim.SGD(line.parameters(), 0.5)
-    scheduler = torch.optim.lr_scheduler.ConstantLR(optimizer)
-    stage = Stage("train", 1, line, loss_of, optimizer, scheduler)
+    stage = one_step(line, loss_of)
     trainer = small_run(accumulate=accumulate, batch_size=5, clip=1e9)
     images = torch.tensor([[1.0], [2], [3], [4], [10]])
     loss = trainer.update(stage, line, images, None, [*"abcde"])
     assert seen == [*"abcde"] and loss.item() == pytest.approx(4)
-    lr = 0.5 / 3  # what `ConstantLR` begins with
+    lr = LR / 3  # what `ConstantLR` begins with
     assert line.weight.item() == pytest.approx(1 - lr * 4)
 
 
@@ -159,9 +168,7 @@ def test_a_part_of_a_batch_has_its_part_of_the_mask():
         return line(images).mean()
 
     line = nn.Linear(1, 1)
-    optimizer = torch.optim.SGD(line.parameters(), 0.5)
-    scheduler = torch.optim.lr_scheduler.ConstantLR(optimizer)
-    stage = Stage("train", 1, line, loss_of, optimizer, scheduler)
+    stage = one_step(line, loss_of)
     mask = torch.tensor([[True], [False], [True], [True]])
     trainer = small_run(accumulate=2, batch_size=4)
     trainer.update(stage, line, torch.ones(4, 1), mask, [*"abcd"])
@@ -189,3 +196,25 @@ def test_what_is_watched_is_of_the_last_layer_of_the_last_batch():
     assert watched.pop("empty") == pytest.approx(28 / 32)
     assert watched == pytest.approx({name: value.item() for name, value in expected.items()})
     assert loss.requires_grad
+
+
+def test_a_run_evaluates_and_saves_when_it_is_due(monkeypatch):
+    kept = []
+    monkeypatch.setattr(
+        Trainer, "evaluate_and_keep", lambda self, done: kept.append(("evaluate", done))
+    )
+    monkeypatch.setattr(Trainer, "save", lambda self, stage, done: kept.append((stage.name, done)))
+    steps = {"steps": 7, "pretrain_steps": 5, "evaluate_every": 3, "save_every": 2}
+    trainer = small_run(choose=Scenes(2, "choose"), **steps)
+    trainer.run()
+    assert kept == [
+        *(("pretrain", 2), ("pretrain", 4), ("pretrain", 5), ("train", 2), ("evaluate", 3)),
+        *(("train", 4), ("evaluate", 6), ("train", 6), ("evaluate", 7), ("train", 7)),
+    ]
+    assert [step for step, _ in trainer.losses] == list(range(-4, 8))  # the warm start ends at 0
+
+
+def test_the_warm_start_sees_the_scenes_in_another_order():
+    trainer = small_run(seed=3)
+    orders = [list(trainer.make_sampler(name, 0, 9)) for name in ("train", "pretrain")]
+    assert orders == [list(StepSampler(4, 2, 0, 9, seed)) for seed in (3, 4)]
