@@ -189,6 +189,7 @@ class Wrong:
     def __init__(self, task: Task, mistake: Mistake):
         self.task, self.mistake = task, mistake
         self.seen: dict[int, Observations] = {}
+        self.changed: dict[int, list[Key]] = {}
 
     @cached_property
     def solution(self) -> Callable:
@@ -219,9 +220,11 @@ class Wrong:
 
     def changes(self, number: int) -> list[Key]:
         """Where a probe shows something else than expected, remarks left out."""
-        made, expected = self.shows(number), self.task.expected
-        keys = [key for key in expected if key[0] == number and not self.task.is_remark(key)]
-        return [key for key in keys if differ(made, expected, key)]
+        if number not in self.changed:
+            made, expected = self.shows(number), self.task.expected
+            keys = [key for key in expected if key[0] == number and not self.task.is_remark(key)]
+            self.changed[number] = [key for key in keys if differ(made, expected, key)]
+        return self.changed[number]
 
     @cached_property
     def found(self) -> Observations:
