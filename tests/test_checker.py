@@ -9,7 +9,7 @@ from learner import run
 from torch import nn
 
 from detr_steps import Step3, Step4, box_iou, generalized_box_iou
-from detr_steps.exercises import Answer, checker
+from detr_steps.exercises import Answer, checker, diagnosis, location
 from detr_steps.exercises.answer import DIFFERENCE
 from detr_steps.exercises.catalogue import TASKS
 from detr_steps.exercises.checker import (
@@ -24,11 +24,19 @@ from detr_steps.exercises.checker import (
     is_stub,
     ways_to_match,
 )
-from detr_steps.exercises.diagnosis import Diagnosis
+from detr_steps.exercises.diagnosis import (
+    Diagnosis,
+    agrees,
+    count_explained,
+    diagnose,
+    explains_shown,
+)
 from detr_steps.exercises.limited import Died, TimeUp
+from detr_steps.exercises.location import locate
 from detr_steps.exercises.mistakes import Mistake
-from detr_steps.exercises.observing import CONSTRUCTION, OWN_NAMES
+from detr_steps.exercises.observing import CONSTRUCTION, OWN_NAMES, Raised, same
 from detr_steps.exercises.relations import Relation
+from detr_steps.exercises.transfer import match_in_order
 
 MISTAKE = Mistake("a mistake", "Look here.", "Look there.")
 OWN = {(CONSTRUCTION, OWN_NAMES): True}
@@ -396,3 +404,217 @@ def test_conditions_are_set_and_set_back():
     finally:
         torch.set_default_dtype(torch.float32)
         torch.set_num_threads(threads)
+
+
+# which mistakes explain it
+
+
+EXPECTED = {
+    **{(CONSTRUCTION, f"parameters {which}"): "none" for which in ("missing", "added")},
+    **{(CONSTRUCTION, "kept"): True, (0, "a"): 1, (0, "b"): 1, (1, "a"): 1, (2, "a"): 1},
+}
+PLAIN, BORDER, REMARK = (
+    SimpleNamespace(border=border, remark=remark)
+    for border, remark in ((False, False), (True, False), (False, True))
+)
+
+
+class Made:
+    """A task that expects numbers of three probes, the last of them a border case.
+
+    Its construction, probe -1, has the parameters missing and added, and something else.
+    """
+
+    expected, probes, mistakes, wrong = EXPECTED, (PLAIN, PLAIN, BORDER), (), ()
+
+    def is_border(self, key):
+        return key[0] == 2
+
+    def differences(self, found):
+        return [key for key in self.expected if not same(found[key], self.expected[key])]
+
+
+class MadeWrong:
+    """A mistake that leads to other observations at some places."""
+
+    def __init__(self, changed, task=None, name="a mistake"):
+        self.task, self.changed = task or Made(), changed
+        self.mistake = Mistake(name, "Look here.", "Look there.")
+
+    def shows(self, number):
+        all_ = self.task.expected | self.changed
+        return {key: leaf for key, leaf in all_.items() if key[0] == number and leaf is not None}
+
+    def changes(self, number):
+        return [key for key in self.changed if key[0] == number]
+
+
+MISSING = (CONSTRUCTION, "parameters missing")
+
+
+@pytest.mark.parametrize(
+    ("made", "found", "shown", "count"),
+    [
+        ({(0, "a"): 2}, {(0, "a"): 2}, (0, "a"), 1),
+        ({(0, "a"): 2}, {(0, "a"): 3}, (0, "a"), 0),
+        ({(0, "b"): 2}, {(0, "a"): 2}, (0, "a"), 0),  # not what is shown
+        ({(0, "a"): 2, (1, "a"): 2}, {(0, "a"): 2, (1, "a"): 2}, (0, "a"), 2),
+        ({(0, "a"): 2, (1, "a"): 2}, {(0, "a"): 2}, (0, "a"), 0),
+        ({(0, "a"): 2}, {(0, "a"): 2, (1, "a"): 2}, (0, "a"), 1),  # more differs
+        ({(0, "a"): 2}, {(0, "a"): 2, (1, "a"): Raised("E")}, (0, "a"), 0),
+        ({(1, "a"): 2, (0, "a"): 2}, {(0, "a"): 2, (1, "a"): 2}, (1, "a"), 2),
+        # a border case counts where it is the same, and does not have to be
+        ({(0, "a"): 2, (2, "a"): 2}, {(0, "a"): 2, (2, "a"): 2}, (0, "a"), 2),
+        ({(0, "a"): 2, (2, "a"): 2}, {(0, "a"): 2, (2, "a"): 3}, (0, "a"), 1),
+        ({(0, "a"): 2, (2, "a"): 2}, {(0, "a"): 2, (2, "a"): Raised("E")}, (0, "a"), 1),
+        # unless there are no others
+        ({(2, "a"): 2}, {(2, "a"): 2}, (2, "a"), 1),
+        ({(2, "a"): 2}, {(2, "a"): 3}, (2, "a"), 0),
+        ({(CONSTRUCTION, "kept"): False}, {(CONSTRUCTION, "kept"): False}, (-1, "kept"), 1),
+        # where parameters are missing those decide alone
+        ({MISSING: "a"}, {MISSING: "a"}, MISSING, 1),
+        ({MISSING: "a"}, {MISSING: "b"}, MISSING, 0),
+        ({MISSING: "a", (0, "a"): 2}, {MISSING: "a", (0, "a"): 3}, MISSING, 1),
+        ({MISSING: "a", (0, "a"): 2, (1, "a"): 2}, {MISSING: "a", (0, "a"): 2}, MISSING, 2),
+        ({(0, "a"): 2}, {(0, "a"): 2, MISSING: "a"}, (0, "a"), 1),
+    ],
+)
+def test_a_mistake_counts_by_the_differences_that_it_explains(made, found, shown, count):
+    task = Made()
+    seen = task.expected | found
+    differences = set(task.differences(seen))
+    assert count_explained(MadeWrong(made), seen, differences, shown) == count
+
+
+FOUR, OTHER_FOUR = torch.arange(4.0), torch.ones(4)
+WHOLE_NUMBERS = torch.arange(4)
+
+
+@pytest.mark.parametrize(
+    ("made", "found", "shown", "explains"),
+    [
+        ({(0, "a"): FOUR}, {(0, "a"): FOUR}, (0, "a"), True),
+        ({(0, "a"): FOUR}, {(0, "a"): OTHER_FOUR}, (0, "a"), False),
+        ({(0, "a"): FOUR[:3]}, {(0, "a"): FOUR[:3]}, (0, "a"), False),  # too few
+        ({(0, "a"): 2}, {(0, "a"): 2}, (0, "a"), False),
+        ({(CONSTRUCTION, "kept"): FOUR}, {(CONSTRUCTION, "kept"): FOUR}, (-1, "kept"), False),
+        ({(0, "b"): FOUR}, {(0, "a"): FOUR}, (0, "a"), False),  # no change there
+        ({(0, "a"): FOUR, (0, "b"): 2}, {(0, "a"): FOUR}, (0, "a"), True),
+        ({(0, "a"): FOUR, (1, "a"): 2}, {(0, "a"): FOUR}, (0, "a"), True),
+        # whole numbers agree by chance: all of the probe's must
+        ({(0, "a"): WHOLE_NUMBERS}, {(0, "a"): WHOLE_NUMBERS}, (0, "a"), True),
+        ({(0, "a"): WHOLE_NUMBERS, (0, "b"): 2}, {(0, "a"): WHOLE_NUMBERS}, (0, "a"), False),
+        ({(0, "a"): WHOLE_NUMBERS}, {(0, "a"): WHOLE_NUMBERS, (0, "c"): 2}, (0, "a"), False),
+        ({(0, "a"): WHOLE_NUMBERS, (1, "a"): 2}, {(0, "a"): WHOLE_NUMBERS}, (0, "a"), True),
+    ],
+)
+def test_a_mistake_may_explain_only_what_is_shown(made, found, shown, explains):
+    assert explains_shown(MadeWrong(made), EXPECTED | found, shown) == explains
+
+
+@pytest.mark.parametrize(
+    ("made", "found", "agreed"),
+    [
+        ({(0, "a"): 2}, {(0, "a"): 2}, True),
+        ({(0, "a"): 2}, {(0, "a"): 2, (1, "a"): 2}, False),
+        ({(0, "a"): 2, (1, "a"): 2}, {(0, "a"): 2}, False),
+        ({(0, "a"): 2, (2, "a"): 2}, {(0, "a"): 2}, True),  # a border case
+        ({(0, "a"): 2, MISSING: "a"}, {(0, "a"): 2}, False),
+        ({(0, "a"): 2}, {(0, "a"): 2, MISSING: "a"}, False),
+        ({(0, "a"): 2}, {(0, "a"): 2, (0, "c"): 2}, False),
+        ({(0, "a"): 2, (0, "c"): 2}, {(0, "a"): 2}, False),
+    ],
+)
+def test_mistakes_agree_where_all_probes_do_that_are_no_border(made, found, agreed):
+    assert agrees(MadeWrong(made), EXPECTED | found) == agreed
+
+
+def test_a_border_case_is_passed_over_and_what_follows_is_not():
+    task = Made()
+    task.probes = BORDER, PLAIN, PLAIN
+    assert agrees(MadeWrong({(0, "a"): 2}, task), task.expected)
+    assert not agrees(MadeWrong({(1, "a"): 2}, task), task.expected)
+    task.probes = REMARK, PLAIN, PLAIN
+    assert agrees(MadeWrong({(0, "a"): 2}, task), task.expected)
+    assert not agrees(MadeWrong({(1, "a"): 2}, task), task.expected)
+
+
+def test_two_edits_of_one_place_agree_with_nothing():
+    wrong = MadeWrong({})
+
+    def fail(number):
+        raise ValueError("both change it")
+
+    assert agrees(wrong, EXPECTED)
+    wrong.shows = fail
+    assert not agrees(wrong, EXPECTED)
+
+
+def test_of_several_mistakes_the_one_that_explains_most_is_named(monkeypatch):
+    task = Made()
+    one = MadeWrong({(0, "a"): FOUR}, task, "one")
+    more = MadeWrong({(0, "a"): FOUR, (1, "a"): 2}, task, "more")
+    task.wrong = [one, more]
+    found = task.expected | {(0, "a"): FOUR, (1, "a"): 2}
+    assert diagnose(task, found, (0, "a"), pairs=False) == Diagnosis(more.mistake)
+    found[1, "a"] = 3
+    assert diagnose(task, found, (0, "a"), pairs=False) == Diagnosis(one.mistake)
+    task.wrong = [more]  # not all that it leads to is there, but what is shown
+    assert diagnose(task, found, (0, "a"), pairs=False) == Diagnosis(more.mistake, more=True)
+    found[0, "a"] = OTHER_FOUR
+    assert diagnose(task, found, (0, "a"), pairs=False) is None
+    monkeypatch.setattr(diagnosis, "two_mistakes", lambda *given: iter([one.mistake]))
+    assert diagnose(task, found, (0, "a"), pairs=False) is None
+    assert diagnose(task, found, (0, "a"), pairs=True) == Diagnosis(one.mistake, more=True)
+    found[0, "a"] = 5
+    assert diagnose(task, found, (0, "a"), pairs=True) is None
+
+
+def test_pairs_of_the_nearest_mistakes_are_tried(monkeypatch):
+    task, tried = Made(), []
+    task.paired = 3
+    task.wrong = [MadeWrong({(0, "a"): FOUR + gap}, task, str(gap)) for gap in (9.0, 1.0, 3.0, 2.0)]
+    monkeypatch.setattr(diagnosis, "Wrong", lambda task, mistake: mistake.name)
+    monkeypatch.setattr(
+        diagnosis, "agrees", lambda name, found: tried.append(name) or name == "2.0"
+    )
+    found = task.expected | {(0, "a"): FOUR}
+    (mistake,) = diagnosis.two_mistakes(task, found, (0, "a"))
+    assert tried == ["1.0", "1.0", "2.0"] and mistake is task.wrong[3].mistake
+
+
+def view(*differences):
+    """A view of a task, in which an attempt differs so."""
+    return SimpleNamespace(differences=lambda found: list(differences), expected={})
+
+
+def test_a_mistake_lies_where_nothing_differs_without_it(monkeypatch):
+    named = {}
+    monkeypatch.setattr(location, "diagnose", lambda view, found, shown, pairs: named.get(shown))
+    monkeypatch.setattr(location, "precedence", lambda found, expected, key: key)
+    task = SimpleNamespace(views={"with one layer": view((0, "a")), "where x adds nothing": view()})
+    words = "Yours is right where x adds nothing. Look at what is different then."
+    both = {"with one layer": {}, "where x adds nothing": {}}
+    assert locate(task, [both]) == words
+    assert locate(task, []) is None
+    task.views["where x adds nothing"] = view((0, "c"), (0, "b"))
+    assert locate(task, [both]) is None
+    named[0, "b"] = Diagnosis(MISTAKE)
+    assert locate(task, [both]) == Diagnosis(MISTAKE, more=True)
+    named[0, "b"] = Diagnosis(MISTAKE, more=True)  # one of several there, too
+    assert locate(task, [both]) is None
+    named[0, "b"] = Diagnosis(MISTAKE)
+    assert locate(task, [both, both]) == Diagnosis(MISTAKE, more=True)
+    assert locate(task, [{"with one layer": OWN}, both]) is None
+
+
+def test_both_ways_to_match_are_looked_at_unless_they_are_one():
+    def observe(attempt, way):
+        if attempt == "one way" and way is match_in_order:
+            raise LookupError
+        return way.__name__
+
+    task = SimpleNamespace(views={"in a case": SimpleNamespace(observe=observe)})
+    names = [{"in a case": "match_parameters"}, {"in a case": "match_in_order"}]
+    assert location.look(task, "two ways") == names
+    assert location.look(task, "one way") == names[:1]

@@ -161,21 +161,26 @@ def test_results_of_other_files_do_not_count(rows):
     assert matrix.known_results("abc") == {}
 
 
-def test_a_state_is_that_of_all_files_but_the_readme_and_the_results(tmp_path, monkeypatch):
-    for name, value in (("ROOT", tmp_path), ("README", tmp_path / "README.md")):
-        monkeypatch.setattr(matrix, name, value)
-    monkeypatch.setattr(matrix, "RESULTS", tmp_path / "results.json")
+def test_a_state_is_that_of_all_files_but_those_that_record_runs(tmp_path, monkeypatch):
+    monkeypatch.setattr(matrix, "ROOT", tmp_path)
     matrix.git("init", "--quiet")
-    for name in ("README.md", "results.json", "a.py", "b.py"):
+    for name in ("a.py", "tests/results.csv", *matrix.RECORDS):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("1")
     matrix.git("add", "--all")
     before = matrix.state()
-    (tmp_path / "README.md").write_text("2")
-    (tmp_path / "results.json").write_text("2")
-    (tmp_path / "new.py").write_text("no part of it yet")
+    for name in ("new.py", *matrix.RECORDS):  # the first is no part of the project yet
+        (tmp_path / name).write_text("2")
     assert matrix.state() == before
-    (tmp_path / "a.py").write_text("2")
-    assert matrix.state() != before
+    for name in ("a.py", "tests/results.csv"):
+        (tmp_path / name).write_text("2")
+        assert matrix.state() != before
+        (tmp_path / name).write_text("1")
+
+
+def test_records_of_runs_are_files_of_the_project():
+    missing = {name for name in matrix.RECORDS if not (ROOT / name).is_file()}
+    assert missing <= {matrix.RESULTS.relative_to(ROOT).as_posix()}  # no row has run yet
 
 
 @pytest.mark.skipif(not matrix.RESULTS.exists(), reason="no row of these files has run yet")

@@ -15,6 +15,8 @@ from .environments import HOME, ROOT, Unavailable, make_root
 from .rows import ROWS, Row
 
 README, RESULTS = ROOT / "README.md", Path(__file__).with_name("results.json")
+RECORDS = {"README.md", "tests/matrix/results.json"}  # of runs: they change no other run
+RECORDS |= {"tests/mutation/results.csv", "tests/mutation/survivors.toml"}
 MARKERS = ("<!-- matrix -->\n", "<!-- end of the matrix -->")
 NOT_RUN = "not run: "
 
@@ -26,11 +28,11 @@ def git(*words: str) -> str:
 
 
 def state() -> str:
-    """What results belong to: the project's files, but for the two that a matrix itself writes."""
+    """What results belong to: the project's files, but for those in which runs are recorded."""
     digest = hashlib.sha256()
     for name in git("ls-files", "-z").split("\0"):
         file = ROOT / name
-        if file.is_file() and file not in (README, RESULTS):
+        if file.is_file() and name not in RECORDS:
             digest.update(f"{name}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()[:12]
 

@@ -100,18 +100,23 @@ class Results:
         write_text(self.table, rows.getvalue())
         write_text(self.list, "\n".join(map(as_toml, self.survivors)))
 
-    def summary(self) -> list[tuple[str, int, int, int, int]]:
-        """For each room: its name, mutants, survivors, those with a reason, the wanted percent."""
-        return [
-            (
-                name,
-                sum(int(row["mutants"]) for row in self.rows.values() if room(row["file"]) == name),
-                sum(room(one.file) == name for one in self.survivors),
-                sum(room(one.file) == name and bool(one.reason) for one in self.survivors),
-                wanted,
-            )
-            for name, wanted in ROOMS.items()
-        ]
+    def summary(self) -> list[tuple[str, int, int, int]]:
+        """For each room: its name, mutants, how many have a reason, how many are open."""
+        found = []
+        for name in ROOMS:
+            rows = [row for row in self.rows.values() if room(row["file"]) == name]
+            reasons = [bool(one.reason) for one in self.survivors if room(one.file) == name]
+            mutants = sum(int(row["mutants"]) for row in rows)
+            found.append((name, mutants, sum(reasons), len(reasons) - sum(reasons)))
+        return found
+
+    def scores(self) -> dict[str, float]:
+        """For each room that has run: percent noticed, of the mutants that change something."""
+        return {
+            name: 100 * (1 - open_ / (mutants - explained))
+            for name, mutants, explained, open_ in self.summary()
+            if mutants
+        }
 
 
 def as_toml(survivor: Survivor) -> str:
@@ -123,10 +128,12 @@ def as_toml(survivor: Survivor) -> str:
 
 def table(results: Results) -> str:
     """The rooms as Markdown."""
-    lines = ["| room | mutants | noticed | wanted | not noticed, with a reason | open |"]
-    lines.append("|---|---|---|---|---|---|")
-    for name, mutants, survived, explained, wanted in results.summary():
-        share = f"{100 * (mutants - survived) / mutants:.1f} %" if mutants else "not run"
-        numbers = f"{share} | {wanted} % | {explained} | {survived - explained}"
-        lines.append(f"| {name} | {mutants:,} | {numbers} |")
+    lines = ["| room | mutants | change nothing | noticed, of the others | wanted | open |"]
+    lines.append("|---|--:|--:|--:|--:|--:|")
+    scores = results.scores()
+    for name, mutants, explained, open_ in results.summary():
+        score = f"{scores[name]:.1f} %" if mutants else "not run"
+        lines.append(
+            f"| {name} | {mutants:,} | {explained:,} | {score} | {ROOMS[name]} % | {open_:,} |"
+        )
     return "\n".join(lines)
