@@ -101,7 +101,7 @@ def test_a_reason_stays_with_its_survivor_and_goes_with_it(tmp_path):
     results = Results(tmp_path)
     results.add(definition, 5, [Survivor("detr_steps/inputs.py", "kind", "a < b", "a <= b")])
     assert results.survivors == [explained]
-    assert "| steps, inputs, inference | 5 | 80.0 % | 97 % | 1 | 0 |" in table(results)
+    assert "| steps, inputs, inference | 5 | 1 | 100.0 % | 97 % | 0 |" in table(results)
     results.add(definition, 5, [])
     assert not results.survivors
     results.keep([])
