@@ -19,8 +19,8 @@ test: $(READY) ## unit tests without the slow ones, and nbval on all notebooks
 test-all: $(READY) ## all tests: also a killed run, two processes, compilation
 	$(PYTEST)
 
-test-units: $(READY) ## all tests but the notebooks
-	$(PYTEST) tests
+test-units: $(READY) ## unit tests without the slow ones
+	$(PYTEST) -m "not slow and not long" tests
 
 test-notebooks: $(READY) ## nbval on all notebooks alone
 	$(PYTEST) notebooks

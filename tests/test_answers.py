@@ -55,6 +55,7 @@ def answers_to(exercise):
             answer = check(run(SOURCES[name])[-1], exercise)
             assert answer.passed, answer
 
+        @pytest.mark.slow
         def test_wrong_answers_are_rejected_and_most_of_them_by_name(self):
             pairs = [
                 (what, check(run(source)[-1], exercise)) for what, source in wrong_answers(exercise)
