@@ -13,7 +13,7 @@ from tests.mutation import running
 from tests.mutation.covering import Known
 from tests.mutation.covering import test_of as name_in_context
 from tests.mutation.mutants import Definition, Mutant, definitions, files, mutants, statements
-from tests.mutation.results import Results, Survivor, room, table
+from tests.mutation.results import ROOMS, Results, Survivor, room, table
 from tests.mutation.running import KnownTests, by_file, written
 from tests.mutation.server import function_of
 
@@ -248,6 +248,11 @@ def test_what_a_run_of_new_tests_finds_is_added():
     assert known.runs["f.py:h"]["lines"] == {"0": [2]}
     known.add({}, {"f.py:g": {"fingerprint": "another", "lines": {"7": [1]}}})
     assert known.runs["f.py:g"]["lines"] == {"7": [1]}
+
+
+@pytest.mark.parametrize("name", ROOMS)
+def test_enough_of_the_mutants_that_change_something_are_noticed(name):
+    assert Results().scores()[name] >= ROOMS[name]
 
 
 @pytest.mark.parametrize("kind", ["collected", "fresh"])
