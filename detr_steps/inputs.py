@@ -44,12 +44,12 @@ def check_fits_weights(images: object, weight: Tensor) -> None:
     if not isinstance(images, Tensor) or not images.is_floating_point():
         return
     device = weight.device
-    converted = (
+    fits = images.dtype == weight.dtype or (
         {images.dtype, weight.dtype} <= AUTOCAST
         and torch.amp.is_autocast_available(device.type)
         and torch.is_autocast_enabled(device.type)
     )
-    if images.device != device or (images.dtype != weight.dtype and not converted):
+    if images.device != device or not fits:
         expected = f"{str(weight.dtype).removeprefix('torch.')} on {device}, as the model's weights"
         raise mismatch(TypeError, "images", expected, f"{kind(images)} on {images.device}")
 

@@ -112,7 +112,8 @@ def test_the_packages_own_is_told_from_ones_own():
 def test_attention_by_hand_is_pytorchs_where_no_mistake_is_made(padded):
     torch.manual_seed(0)
     attention = nn.MultiheadAttention(12, 3, batch_first=True)
-    query, key, value = torch.randn(2, 4, 12), torch.randn(2, 5, 12), torch.randn(2, 5, 12)
+    nn.init.normal_(attention.in_proj_bias)  # zero at the start
+    query, key, value = torch.randn(2, 7, 12), torch.randn(2, 5, 12), torch.randn(2, 5, 12)
     padding = torch.arange(5).expand(2, 5) > 3 if padded else None
     expected, _ = attention(query, key, value, key_padding_mask=padding)
     torch.testing.assert_close(attend(attention, query, key, value, padding), expected)

@@ -6,7 +6,6 @@ import itertools
 import math
 import os
 import signal
-import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -25,7 +24,7 @@ from detr_steps.exercises.catalogue.decoder import BUILT_ONCE, built_once
 from detr_steps.exercises.catalogue.matching import count_copies
 from detr_steps.exercises.diagnosis import diagnose
 from detr_steps.exercises.editing import edited
-from detr_steps.exercises.limited import TimeUp, run_limited
+from detr_steps.exercises.limited import TimeUp, can_be_copied, run_limited
 from detr_steps.exercises.mistakes import Edit
 from detr_steps.exercises.observing import same
 from detr_steps.exercises.reports import precedence
@@ -479,7 +478,7 @@ ENDS = {
 }
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="needs copies of a process")
+@pytest.mark.skipif(not can_be_copied(), reason="needs copies of a process")
 @pytest.mark.parametrize("end", ENDS)
 def test_whatever_an_attempt_does_the_notebook_goes_on(end):
     line, mistake, text = ENDS[end]
@@ -489,8 +488,23 @@ def test_whatever_an_attempt_does_the_notebook_goes_on(end):
     assert answer.mistake == mistake and text in answer.message, answer
 
 
+def test_no_copy_is_made_beside_a_gpu_on_macos_or_without_fork(monkeypatch):
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
+    monkeypatch.setattr("sys.platform", "linux")
+    assert can_be_copied() == hasattr(os, "fork")
+    with monkeypatch.context() as changed:
+        changed.setattr("sys.platform", "darwin")
+        assert not can_be_copied()
+    with monkeypatch.context() as changed:
+        changed.delattr(os, "fork", raising=False)
+        assert not can_be_copied()
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    assert not can_be_copied()
+
+
 def test_where_no_copy_can_be_made_a_thread_has_to_do(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    assert not can_be_copied()
     assert check(Step4).passed
     with pytest.raises(TimeUp):
         run_limited(lambda: [None for _ in iter(int, 1)], 0.2)
@@ -498,6 +512,7 @@ def test_where_no_copy_can_be_made_a_thread_has_to_do(monkeypatch):
         run_limited(exit, 5)
 
 
+@pytest.mark.skipif(not can_be_copied(), reason="needs copies of a process")
 def test_what_cannot_be_handed_over_is_said():
     with pytest.raises(RuntimeError, match="cannot be handed over"):
         run_limited(lambda: lambda: 0, 5)

@@ -30,12 +30,21 @@ def run_limited(work: Callable[[], Any], seconds: float) -> Any:
         TimeUp: it did not end.
         Died: it ended the process that it ran in.
     """
-    # a copy of a process with a GPU cannot use it, and macOS's own libraries survive no copy
-    copied = hasattr(os, "fork") and sys.platform != "darwin" and not torch.cuda.is_initialized()
-    result, error = (run_in_copy if copied else run_in_thread)(work, seconds)
+    result, error = (run_in_copy if can_be_copied() else run_in_thread)(work, seconds)
     if error is not None:
         raise error
     return result
+
+
+def can_be_copied() -> bool:
+    """Whether a copy of this process can do all that the process can.
+
+    Beside a GPU a backward pass starts threads, and no copy has one after that, see PyTorch's wiki,
+    "Autograd and Fork". On macOS the system's own libraries survive no copy.
+    """
+    if not hasattr(os, "fork") or sys.platform == "darwin":
+        return False
+    return not torch.accelerator.is_available()
 
 
 def outcome_of(work: Callable[[], Any]) -> tuple[Any, BaseException | None]:
