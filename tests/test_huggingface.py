@@ -191,7 +191,8 @@ def test_all_official_names_are_reached(folder):
 def test_a_folder_says_where_its_backbone_comes_from(tmp_path):
     with torch.device("meta"):
         config = folder_config(sizes_of(build("full", num_classes=2, num_queries=5)), ("a", "b"))
-    assert config.use_timm_backbone is False and config.backbone_config.depths == [3, 4, 6, 3]
+    assert not getattr(config, "use_timm_backbone", False)  # transformers 5.17 does not keep it
+    assert config.backbone_config.depths == [3, 4, 6, 3]
     assert folder_config(
         {**sizes_of(small_detr(2)), "backbone": "resnet101"}, ("a", "b")
     ).backbone_config.depths == [3, 4, 23, 3]
