@@ -20,7 +20,7 @@ REQUIREMENTS = ROOT / "requirements.txt"
 PYTORCH = (
     r"torch|torchvision|triton|nvidia-.*|cuda-.*"  # what a pair of torch and torchvision brings
 )
-IN_ROOT = ["git", "make", "ca-certificates"]
+IN_ROOT = ["git", "make", "ca-certificates", "python3-venv"]
 
 
 class Unavailable(Exception):
