@@ -15,7 +15,7 @@ from PIL import Image
 from tests.matrix import __main__ as matrix
 from tests.matrix import rows as rows_module
 from tests.matrix.environments import Unavailable, locked
-from tests.matrix.rehearsal import PICTURE, differences
+from tests.matrix.rehearsal import PICTURE, TRAINED, differences
 from tests.matrix.rows import OLDEST, ROWS, SELECTIONS, Row
 
 ROOT = Path(__file__).parent.parent
@@ -82,6 +82,10 @@ def notebook(text="1", image=None, tags=()):
         ({"image": picture(size=65)}, ["of a picture's pixels differ"]),
         ({"text": "2"}, ["stored stdout '1', found '2'"]),
         ({"text": "2", "tags": ["nbval-ignore-output"]}, []),
+        ({"image": picture(column=32), "tags": [TRAINED]}, []),
+        ({"image": picture(column=33), "tags": [TRAINED]}, ["of a picture's pixels differ"]),
+        ({"image": picture(size=65), "tags": [TRAINED]}, ["of a picture's pixels differ"]),
+        ({"text": "2", "tags": [TRAINED]}, ["stored stdout '1', found '2'"]),
     ],
 )
 def test_a_rehearsal_finds_other_text_and_other_pictures(changed, found):

@@ -155,10 +155,7 @@ ROWS = [
         *("3.15", "Python 3.15, without ONNX Runtime and OpenVINO", "no export"),
         environment=Environment("3.15", without=NO_BUILD_YET, suite="sid"),
     ),
-    Row(  # the pictures of training were drawn with AVX-512: other instructions bend its curves
-        *("rehearsal", "nbclient in place of nbval, and pictures compared", "rehearsal"),
-        prefix=needs("avx512vl"),
-    ),
+    Row("rehearsal", "nbclient in place of nbval, and pictures compared", "rehearsal"),
     Row("long", "2,000 steps, 500 sizes of images, and the extras one by one", "long"),
     Row("newcomer", "the README's commands in a bare Debian", "newcomer"),
 ]
