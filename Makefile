@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 THREADS ?= 1
+QUICK := -m "not slow and not long"
 PYTEST = OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest -p tests.kernels --nbval -n 2 --dist loadscope
 
 .PHONY: help run test test-all test-units test-notebooks site slides lab course train bench mutation lint format update lock audit matrix clean
@@ -14,13 +15,13 @@ run: $(READY) ## execute all notebooks, write them as HTML under build/
 	$(BIN)/python -m detr_steps run
 
 test: $(READY) ## unit tests without the slow ones, and nbval on all notebooks
-	$(PYTEST) -m "not slow and not long"
+	$(PYTEST) $(QUICK)
 
 test-all: $(READY) ## all tests: also a killed run, two processes, compilation
 	$(PYTEST)
 
 test-units: $(READY) ## unit tests without the slow ones
-	$(PYTEST) -m "not slow and not long" tests
+	$(PYTEST) $(QUICK) tests
 
 test-notebooks: $(READY) ## nbval on all notebooks alone
 	$(PYTEST) notebooks

@@ -44,6 +44,7 @@ def check_fits_weights(images: object, weight: Tensor) -> None:
     if not isinstance(images, Tensor) or not images.is_floating_point():
         return
     device = weight.device
+    # dtypes first: torch 2.11 cannot compile the questions about autocast
     fits = images.dtype == weight.dtype or (
         {images.dtype, weight.dtype} <= AUTOCAST
         and torch.amp.is_autocast_available(device.type)

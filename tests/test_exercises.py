@@ -529,12 +529,6 @@ def test_a_chain_of_own_steps_is_judged_by_the_name_of_its_last_one():
     assert check(nameless, "Step3").passed
 
 
-def test_no_error_leaves_the_check(monkeypatch):
-    monkeypatch.setattr(checker, "best_answer", lambda *args: 1 / 0)
-    answer = check(Step4)
-    assert answer.mistake == "cannot tell" and "ZeroDivisionError" in answer.message
-
-
 def test_hints_grow_stronger():
     attempt = write(ATTEMPTS["box_iou"][0], ("x.clamp(min=0) * y.clamp(min=0)", "x * y"))
     first, second, third = (check(attempt, "box_iou", hint=hint).message for hint in (1, 2, 3))

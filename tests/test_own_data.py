@@ -350,8 +350,8 @@ def test_a_picture_is_judged_at_the_side_that_is_wanted(tmp_path):
 
 def test_a_run_that_is_refused_leaves_everything_as_it_was(tmp_path):
     def written():
-        files = (tmp_path / "run").rglob("*")  # to lock a folder is to open a file in it
-        return {path: path.stat().st_mtime_ns for path in files if path.name != LOCK}
+        files = (tmp_path / "run").rglob("*")  # the lock is opened by whoever asks for it
+        return {path: path.name == LOCK or path.stat().st_mtime_ns for path in files}
 
     for name in ("one", "other"):
         (tmp_path / name).mkdir()

@@ -46,6 +46,13 @@ def run_it(model):
     return {"y": model(INPUT)}
 
 
+def called_in_turn():
+    """A model of layers a and b that calls b first."""
+    model = Two("a", "b")
+    model.names = "b", "a"
+    return model
+
+
 def kinds_of(model, kinds, seed):
     """A model of double precision whose blocks have such values."""
     model = model.double()
@@ -198,17 +205,15 @@ def test_one_kind_of_a_list_is_changed():
 # the search
 
 
-def search(left, right, run=run_it, **cuts):
-    sides = [(one.double(), cut(dict(one.named_parameters()), **cuts)) for one in (left, right)]
-    return Search(*sides, run)
+def search(left, right):
+    sides = [(one.double(), cut(dict(one.named_parameters()))) for one in (left, right)]
+    return Search(*sides, run_it)
 
 
 def test_layers_are_found_whatever_their_names_and_order():
     found = search(Two("a", "b"), Two("b", "a"))
     assert sorted(found.pairs()) == [(0, 0), (1, 1), (2, 2), (3, 3)]
-    left, right = Two("a", "b"), Two("a", "b")
-    right.names = "b", "a"
-    found = search(left, right)
+    found = search(Two("a", "b"), called_in_turn())
     pairs = found.pairs()
     assert sorted(pairs) == [(0, 2), (1, 3), (2, 0), (3, 1)] and found.holds(pairs)
     assert not found.holds([(0, 0), (1, 1), (2, 2), (3, 3)])
@@ -230,11 +235,11 @@ class Summed(nn.Module):
 
 def test_of_parts_that_nothing_tells_apart_one_is_chosen():
     """Each of the first layers belongs to one of the last: to which shows once it is chosen."""
-    found = search(Summed(), Summed(), lambda model: {"y": model(INPUT)})
+    found = search(Summed(), Summed())
     pairs = found.pairs()
     assert found.holds(pairs) and sorted(i for i, _ in pairs) == list(range(12))
     mixed = Search(
-        *((one, blocks) for one, blocks in found.sides),
+        *found.sides,
         lambda model: {"y": model(INPUT, (1, 2, 0) if model is found.sides[1][0] else (0, 1, 2))},
     )
     pairs = mixed.pairs()
@@ -246,11 +251,11 @@ def test_of_parts_that_nothing_tells_apart_one_is_chosen():
 
 
 def test_a_search_has_an_end(monkeypatch):
-    rounds = search(Summed(), Summed(), lambda model: {"y": model(INPUT)})
+    rounds = search(Summed(), Summed())
     assert rounds.pairs() is not None
     for most, ends in ((rounds.rounds, True), (rounds.rounds - 1, False)):
         monkeypatch.setattr(roles, "MOST_ROUNDS", most)
-        found = search(Summed(), Summed(), lambda model: {"y": model(INPUT)})
+        found = search(Summed(), Summed())
         assert (found.pairs() is not None) == ends
 
 
@@ -272,8 +277,7 @@ def matched(left, right, run=run_it):
 
 
 def test_a_model_is_matched_by_what_its_parameters_do():
-    right = Two("a", "b")
-    right.names = "b", "a"
+    right = called_in_turn()
     kept = right.state_dict()["a.weight"].clone()
     swapped = [
         (f"{a}.{kind}", f"{b}.{kind}") for a, b in ("ab", "ba") for kind in ("bias", "weight")
@@ -350,9 +354,7 @@ def test_pairs_keep_the_order_of_outputs():
 
 
 def test_first_results_are_those_of_the_smallest_blocks():
-    right = Two("a", "b")
-    right.names = "b", "a"
-    left = Two("a", "b")
+    left, right = Two("a", "b"), called_in_turn()
     found = first_results(left, right, run_it)
     assert found and all(agree(one, first_results(left, left, run_it)[0]) for one in found)
     outputs = [Block(f"{name}.weight", (3,), (), (0, 1), (i,)) for name in "ab" for i in range(3)]
