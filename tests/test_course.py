@@ -240,8 +240,8 @@ def test_every_notebook_costs_only_its_own_row(tmp_path):
     pids.mkdir()
     write_submissions(folder, pids)
     paths = find_notebooks(folder)
-    with ThreadPoolExecutor(2) as pool:  # only what hangs is stopped by its time
-        limits = [25 if path.stem == "hangs" else 300 for path in paths]
+    with ThreadPoolExecutor(2) as pool:  # also a busy machine reaches what hangs in its time
+        limits = [60 if path.stem == "hangs" else 300 for path in paths]
         sizes = [3 * 2**29] * len(paths)
         reports = list(pool.map(grade_notebook, paths, limits, sizes))
     names = [path.relative_to(folder).as_posix() for path in paths]
@@ -268,7 +268,7 @@ def test_every_notebook_costs_only_its_own_row(tmp_path):
         assert notes.pop(f"{name}.ipynb").startswith("cannot be graded: ")
     assert notes == {
         "Ada/homework.ipynb": "",
-        "Bob/hangs.ipynb": "stopped after 25 s",
+        "Bob/hangs.ipynb": "stopped after 60 s",
         "crashes.ipynb": "crashed: SIGSEGV",
         "eats.ipynb": "stopped at more than 1.5 GB of memory",
         "ends.ipynb": "ended before its exercises were checked",

@@ -88,7 +88,7 @@ def test_a_file_given_by_path_is_drawn_with_cocos_names(made_file, tmp_path):
     known = printed.splitlines()[0]
     assert known.startswith("classes known: person, ") and known.endswith(", toothbrush")
     assert known.count(",") == 79 and "N/A" not in known
-    assert "100 objects" in " ".join(printed.split())  # a title as long as the path wraps
+    assert "100 objects" in " ".join(printed.split())  # a long path makes the title wrap
     assert (tmp_path / "out" / "grace_hopper.found.png").exists()
 
 
